@@ -1,0 +1,209 @@
+"""Every way in which the domain says no, and what a provider can do to us.
+
+    DomainError                 a rule said no; `code` is for programs, the message carries the numbers
+    ├── Invalid                 what was asked makes no sense, whoever asks
+    ├── Unauthenticated         we do not know who asks
+    ├── NotAllowed              we know, and this one may not
+    ├── NotFound                not there, or not visible to the caller: the two look alike
+    ├── WrongState              right caller, wrong moment
+    └── PaymentDeclined         the caller's bank said no
+    GatewayError
+    ├── Unreachable             no answer, or "later": worth repeating with the same key
+    └── Refused                 an answer, and it is no: never repeated
+    LeaseLost                   somebody else works this job now; whatever was done is rolled back
+
+No HTTP here: `api/problems.py` alone knows statuses. docs/errors.md lists every code.
+"""
+
+from typing import ClassVar
+
+
+class DomainError(Exception):
+    """A rule said no."""
+
+    code: ClassVar[str] = "domain_error"
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+
+
+class Invalid(DomainError):
+    """What was asked makes no sense, whoever asks."""
+
+    code = "invalid"
+
+
+class Unauthenticated(DomainError):
+    """We do not know who asks."""
+
+    code = "unauthenticated"
+
+
+class NotAllowed(DomainError):
+    """We know who asks, and this one may not."""
+
+    code = "not_allowed"
+
+
+class NotFound(DomainError):
+    """Not there, or not visible to the caller."""
+
+    code = "not_found"
+
+
+class WrongState(DomainError):
+    """Right caller, wrong moment."""
+
+    code = "wrong_state"
+
+
+class PaymentDeclined(DomainError):
+    """The caller's bank said no."""
+
+    code = "card_declined"
+
+    def __init__(self, detail: str, *, decline_code: str | None = None) -> None:
+        super().__init__(detail)
+        self.decline_code = decline_code
+
+
+# Invalid
+
+
+class CurrencyUnsupported(Invalid):
+    """The currency is not one we take."""
+
+    code = "currency_unsupported"
+
+
+class AmountTooPrecise(Invalid):
+    """The amount is finer than the currency's smallest unit."""
+
+    code = "amount_too_precise"
+
+
+class AmountOutOfBounds(Invalid):
+    """The amount is not positive, or more than a card can be charged."""
+
+    code = "amount_out_of_bounds"
+
+
+class MilestonesMismatch(Invalid):
+    """The milestones of a proposal do not add up to its bid."""
+
+    code = "milestones_mismatch"
+
+
+class PasswordTooWeak(Invalid):
+    """The password lacks a class of characters or is on every attacker's list."""
+
+    code = "password_too_weak"
+
+
+class LinkInvalid(Invalid):
+    """A mailed link that is forged, expired or used."""
+
+    code = "link_invalid"
+
+
+class PaymentMethodMissing(Invalid):
+    """A card payment names no payment method."""
+
+    code = "payment_method_missing"
+
+
+class CallbackRefused(Invalid):
+    """A provider callback that is unsigned, too old, of the other mode or no event."""
+
+    code = "callback_refused"
+
+
+# Unauthenticated
+
+
+class CredentialsWrong(Unauthenticated):
+    """Address or password wrong; we do not say which."""
+
+    code = "credentials_wrong"
+
+
+class TokenInvalid(Unauthenticated):
+    """A token that is missing, forged, expired, of the wrong type or of a session that has ended."""
+
+    code = "token_invalid"
+
+
+# NotAllowed
+
+
+class EmailUnverified(NotAllowed):
+    """The account has not followed its verification link yet."""
+
+    code = "email_unverified"
+
+
+class RoleNotAllowed(NotAllowed):
+    """Another role's business."""
+
+    code = "role_not_allowed"
+
+
+# WrongState
+
+
+class EmailTaken(WrongState):
+    """Another account has this address."""
+
+    code = "email_taken"
+
+
+class ProposalExists(WrongState):
+    """One proposal per freelancer and project."""
+
+    code = "proposal_exists"
+
+
+class OwnProject(NotAllowed):
+    """Nobody hires themselves."""
+
+    code = "own_project"
+
+
+class PayoutsNotReady(WrongState):
+    """The freelancer has no account yet that money can be sent to."""
+
+    code = "payouts_not_ready"
+
+
+class EscrowUnderfunded(WrongState):
+    """Escrow holds less than the movement needs."""
+
+    code = "escrow_underfunded"
+
+
+class GatewayError(Exception):
+    """A provider did not do what we asked."""
+
+
+class Unreachable(GatewayError):
+    """No answer, or "later". The effect may have happened: repeat with the same key."""
+
+    def __init__(self, detail: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class Refused(GatewayError):
+    """The provider said no, and will say so again."""
+
+    def __init__(self, detail: str, *, code: str, decline_code: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code
+        self.decline_code = decline_code
+
+
+class LeaseLost(Exception):
+    """The job is no longer this worker's: it was given back, finished or cancelled meanwhile."""
