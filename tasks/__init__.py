@@ -1,0 +1,1 @@
+"""Programs and performers: what works the queue, tells browsers, keeps the schedule, and alone reaches the world."""

@@ -1,0 +1,51 @@
+"""Upkeep, run by the clock each night: the months ahead get partitions, and what is past keeping goes, in slices."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from models import guard, retention
+from models.jobs import TendPartitions
+from tasks.job import Claim, Reschedule, performs
+
+MOST_SLICES: Final = 20
+"""In one go, well within the time limit; the rest follows in a minute."""
+REST_S: Final = 60.0
+
+
+class Tended(msgspec.Struct, frozen=True):
+    """What a night's upkeep did."""
+
+    partitions: list[str]
+    dropped: list[str]
+    events: int
+    slots: int
+    callbacks: int
+
+
+@performs(TendPartitions)
+async def tend_partitions(_: TendPartitions, __: Claim) -> Tended:
+    """Make partitions, drop old ones, forget old rows. Doing it twice does nothing the second time."""
+    now = datetime.now(UTC)
+    # First what must not fail: without a partition no job can be enqueued.
+    partitions = await guard.commit(retention.make_partitions, now.date())
+    dropped = await guard.commit(retention.drop_partitions, now)
+    return Tended(
+        partitions=partitions,
+        dropped=dropped,
+        events=await _in_slices(retention.forget_events),
+        slots=await _in_slices(retention.forget_slots),
+        callbacks=await _in_slices(retention.forget_callbacks),
+    )
+
+
+async def _in_slices(forget: Callable[[], Awaitable[int]]) -> int:
+    forgotten = 0
+    for _ in range(MOST_SLICES):
+        count = await guard.commit(forget)
+        forgotten += count
+        if count < retention.SLICE:
+            return forgotten
+    raise Reschedule(REST_S)
