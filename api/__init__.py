@@ -1,0 +1,1 @@
+"""The HTTP API: routes, and what stands between them and the domain."""

@@ -1,0 +1,145 @@
+"""The composition root of the API: settings in, one ASGI application out."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from litestar import Litestar
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
+
+import settings
+from api import (
+    accounts,
+    contracts,
+    documentation,
+    escrow,
+    health,
+    jobs,
+    milestones,
+    notifications,
+    projects,
+    proposals,
+    stripe,
+    webhooks,
+)
+from api.answers import Answer, Question
+from api.auth import Authentication, provide_caller
+from api.problems import EXCEPTION_HANDLERS
+from api.requests import MAX_BODY_BYTES, Application, refuse_other_media
+from api.waiting import ENDED, Waiting
+from models import guard
+from models.jobs import read_many
+from settings import Settings
+from wire import logs
+from wire.bell import Bell
+from wire.notices import Notices
+from wire.redis import Names
+from wire.tokens import Tokens
+
+ROUTERS: Final = (
+    accounts.router,
+    accounts.pages,
+    contracts.router,
+    documentation.pages,
+    documentation.router,
+    escrow.router,
+    health.router,
+    jobs.router,
+    milestones.router,
+    notifications.router,
+    projects.router,
+    proposals.router,
+    stripe.router,
+    webhooks.router,
+)
+
+STATEMENT_LIMIT_S: Final = 5.0
+"""What a caller waits for is milliseconds; past this the answer is a 503 and the connection is somebody else's."""
+
+EXPOSED_HEADERS: Final = [
+    "Location",
+    "Retry-After",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "X-Request-ID",
+    "Idempotent-Replayed",
+    "Preference-Applied",
+]
+ALLOWED_HEADERS: Final = ["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Request-ID"]
+
+
+async def _ended(job_ids: Sequence[UUID]) -> Iterable[UUID]:
+    """Which of these jobs have ended: what Notices reads while Redis is away."""
+    return [job.id for job in await read_many(list(job_ids)) if job.status in ENDED]
+
+
+def _life(chosen: Settings) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    """What lives as long as the application: the pool, the bell, the notices."""
+    names = Names(chosen.redis.prefix)
+
+    @asynccontextmanager
+    async def life(app: Litestar) -> AsyncIterator[None]:
+        # A test opens the pool on its own loop before it starts the application, and keeps it.
+        ours = guard.engine().pool is None
+        if ours:
+            await guard.open_pool(max_size=chosen.database.pool_size, statement_limit_s=STATEMENT_LIMIT_S)
+        bell, notices = Bell(chosen.redis.url, names), Notices(chosen.redis.url, names, _ended)
+        guard.hang_bell(bell)
+        await notices.open()
+        app.state.waiting = Waiting(notices, chosen.web.job_wait_s)
+        try:
+            yield
+        finally:
+            await notices.close()
+            guard.hang_bell(lambda _: None)
+            await bell.close()
+            if ours:
+                await guard.close_pool()
+
+    return life
+
+
+def create_app() -> Litestar:
+    """The API, as the process' settings want it."""
+    chosen = settings.load()
+    logs.set_up(json=chosen.environment == settings.PRODUCTION, process="web")
+    keys = chosen.tokens
+    tokens = Tokens(keys.key, keys.old_keys, algorithm=keys.algorithm, access_minutes=keys.access_minutes)
+    app = Application(
+        route_handlers=ROUTERS,
+        lifespan=[_life(chosen)],
+        state=State({"settings": chosen, "tokens": tokens}),
+        middleware=[DefineMiddleware(Authentication, tokens=tokens)],
+        dependencies={"caller": Provide(provide_caller)},
+        exception_handlers=EXCEPTION_HANDLERS,
+        before_request=refuse_other_media,
+        request_max_body_size=MAX_BODY_BYTES,
+        request_class=Question,
+        response_class=Answer,
+        cors_config=_cors(chosen.web.cors_origins),
+        openapi_config=documentation.openapi(chosen.release),
+        plugins=[documentation.DecimalsAreNumbers()],
+        logging_config=None,
+        debug=False,
+    )
+    app.hsts = chosen.web.public_url.startswith("https://")
+    return app
+
+
+def _cors(origins: Sequence[str]) -> CORSConfig | None:
+    """Browsers of these origins may call us. No cookies: who asks is said by a header that pages must add."""
+    if not origins:
+        return None
+    methods: Any = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=methods,
+        allow_headers=list(ALLOWED_HEADERS),
+        expose_headers=list(EXPOSED_HEADERS),
+        max_age=600,
+    )

@@ -1,0 +1,86 @@
+"""Contracts and their signatures, over HTTP."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+from litestar import Router, get, post
+from litestar.params import FromQuery
+from litestar.status_codes import HTTP_200_OK
+
+from api.auth import Asking
+from api.fields import PathId
+from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page
+from models import contracts, guard
+from models.contracts import ContractRow, ContractStatus
+
+LISTING: Final = "contracts"
+
+
+class ContractOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract as its parties see it; the amount is in major units of `currency`."""
+
+    id: int
+    project_id: int
+    proposal_id: int
+    client_id: int
+    client_name: str
+    freelancer_id: int
+    freelancer_name: str
+    title: str
+    amount: Decimal
+    currency: str
+    platform_fee_percent: Decimal
+    status: ContractStatus
+    client_signed_at: datetime | None
+    freelancer_signed_at: datetime | None
+    created_at: datetime
+    completed_at: datetime | None
+
+
+def show(contract: ContractRow) -> ContractOut:
+    """The contract as it is answered."""
+    return ContractOut(
+        id=contract.id,
+        project_id=contract.project_id,
+        proposal_id=contract.proposal_id,
+        client_id=contract.client_id,
+        client_name=contract.client_name,
+        freelancer_id=contract.freelancer_id,
+        freelancer_name=contract.freelancer_name,
+        title=contract.title,
+        amount=contract.amount.major,
+        currency=contract.currency,
+        platform_fee_percent=Decimal(contract.fee_bp).scaleb(-2),
+        status=contract.status,
+        client_signed_at=contract.client_signed_at,
+        freelancer_signed_at=contract.freelancer_signed_at,
+        created_at=contract.created_at,
+        completed_at=contract.completed_at,
+    )
+
+
+@get("/")
+async def list_contracts(
+    caller: Asking, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None, status: FromQuery[ContractStatus | None] = None
+) -> Page[ContractOut]:
+    """The contracts the caller is a party of, newest first."""
+    before = decode_cursor(LISTING, cursor, int)
+    found = await contracts.list_own(caller.id, status=status, before=before, limit=limit + 1)
+    return page(LISTING, [show(one) for one in found], limit, lambda one: one.id)
+
+
+@get("/{contract_id:int}")
+async def read_contract(contract_id: PathId, caller: Asking) -> ContractOut:
+    """A contract, for its two parties."""
+    return show(await contracts.read(contract_id, user_id=caller.id, admin=caller.admin))
+
+
+@post("/{contract_id:int}/sign", status_code=HTTP_200_OK)
+async def sign_contract(contract_id: PathId, caller: Asking) -> ContractOut:
+    """Sign as one of the two parties; the second signature makes the contract active."""
+    return show(await guard.commit(contracts.sign, contract_id, user_id=caller.id))
+
+
+router = Router("/api/contracts", route_handlers=[list_contracts, read_contract, sign_contract], tags=["contracts"])

@@ -1,0 +1,163 @@
+"""The API's documentation: OpenAPI, Swagger UI and ReDoc, whose files come from this service and from nowhere else."""
+
+from decimal import Decimal
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+from litestar import MediaType, Request, Response, Router, get
+from litestar._openapi.schema_generation import SchemaCreator
+from litestar.exceptions import NotFoundException
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, OpenAPIType, Schema, SecurityScheme
+from litestar.params import FromPath
+from litestar.plugins import OpenAPISchemaPlugin
+from litestar.response import Redirect
+from litestar.typing import FieldDefinition
+
+from api.auth import PUBLIC
+from api.problems import kinds
+
+ASSETS: Final = Path(__file__).parent / "assets"
+TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
+SERVED: Final = {file.name: file for file in ASSETS.glob("*/*") if file.suffix in TYPES}
+"""Every file a page may ask for, by its name: a path from outside never reaches the disk."""
+DOCUMENT: Final = "/api/openapi.json"
+KEEP: Final = "public, max-age=86400"
+# Both pages style elements from script, and ReDoc searches in a worker made from a blob. Nothing may be loaded or
+# called but this service.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' "
+    "data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+PROBLEM: Final[dict[str, Any]] = {
+    "title": "Problem",
+    "description": "RFC 9457. `code` is for programs, `detail` for people; /api/docs/errors lists every code.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        **{name: {"type": "string"} for name in ("type", "title", "detail", "code", "request_id", "decline_code")},
+        "status": {"type": "integer"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}
+REFUSAL: Final = {
+    "description": "Refused, or failed: see `code`.",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+_SWAGGER: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>MegiLance API</title>
+<link rel="icon" href="/api/docs/assets/favicon-32x32.png">
+<link rel="stylesheet" href="/api/docs/assets/swagger-ui.css"></head>
+<body><div id="swagger-ui"></div><script src="/api/docs/assets/swagger-ui-bundle.js"></script>
+<script src="/api/docs/assets/swagger.js"></script></body></html>"""
+_REDOC: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>MegiLance API</title>
+<link rel="icon" href="/api/docs/assets/favicon-32x32.png"></head>
+<body style="margin:0"><div id="redoc"></div><script src="/api/docs/assets/redoc.standalone.js"></script>
+<script src="/api/docs/assets/redoc.js"></script></body></html>"""
+
+_ERRORS: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>MegiLance API errors</title>
+</head><body><h1>Errors</h1><table>{rows}</table></body></html>"""
+
+
+def _page(html: str) -> Response[str]:
+    return Response(html, media_type=MediaType.HTML, headers={"Content-Security-Policy": POLICY})
+
+
+@get("/", include_in_schema=False, opt=dict(PUBLIC))
+async def front_page() -> Redirect:
+    """Whoever opens the bare address wants to know what is here."""
+    return Redirect("/api/docs")
+
+
+@get("/payouts", include_in_schema=False, opt=dict(PUBLIC))
+async def payouts_page() -> Response[str]:
+    """Where Stripe sends a freelancer back to when there is no web app."""
+    return _page("<!doctype html><title>MegiLance</title><h1>Thank you</h1><p>You can close this page.</p>")
+
+
+@get("/docs", include_in_schema=False)
+async def swagger() -> Response[str]:
+    """Swagger UI."""
+    return _page(_SWAGGER)
+
+
+@get("/redoc", include_in_schema=False)
+async def redoc() -> Response[str]:
+    """ReDoc."""
+    return _page(_REDOC)
+
+
+@get("/docs/assets/{name:str}", include_in_schema=False)
+async def asset(name: FromPath[str]) -> Response[bytes]:
+    """A file of one of the pages."""
+    file = SERVED.get(name)
+    if file is None:
+        raise NotFoundException(f"There is no file {name}.")
+    return Response(file.read_bytes(), media_type=TYPES[file.suffix], headers={"Cache-Control": KEEP})
+
+
+@get("/docs/errors", include_in_schema=False)
+async def errors() -> Response[str]:
+    """Every error code: where the `type` of a problem leads."""
+    rows = "".join(
+        f'<tr id="{kind.code}"><td>{kind.code}</td><td>{kind.status}</td><td>{escape(kind.title)}</td></tr>'
+        for kind in kinds().values()
+    )
+    return _page(_ERRORS.format(rows=rows))
+
+
+class DecimalsAreNumbers(OpenAPISchemaPlugin):
+    """Amounts are decimals inside and JSON numbers on the wire; left alone, Litestar would call them strings."""
+
+    @staticmethod
+    def is_plugin_supported_type(value: Any) -> bool:
+        """Whether this is about decimals."""
+        return value is Decimal
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:  # noqa: ARG002
+        """A number."""
+        return Schema(type=OpenAPIType.NUMBER, examples=[1250.5])
+
+
+class _Document(JsonRenderPlugin):
+    """The document as clients may rely on it: every refusal is a Problem, and amounts are JSON numbers."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The document's bytes."""
+        schemas = openapi_schema["components"].setdefault("schemas", {})
+        schemas["Problem"] = PROBLEM
+        for path in openapi_schema["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("400", None)  # the framework's own shape, which is never sent
+                operation["responses"]["default"] = REFUSAL
+        return super().render(request, openapi_schema)
+
+
+def openapi(release: str) -> OpenAPIConfig:
+    """Where the document is, and that callers sign in with a bearer token."""
+    return OpenAPIConfig(
+        title="MegiLance API",
+        version=release or "development",
+        # The document alone has this prefix: Litestar answers whatever else lies under it with a page of its own.
+        path=DOCUMENT,
+        render_plugins=[_Document(path="/", media_type=MediaType.JSON)],
+        openapi_router=Router(DOCUMENT, route_handlers=[], opt=dict(PUBLIC), include_in_schema=False),
+        components=Components(
+            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+        ),
+        security=[{"bearer": []}],
+        use_handler_docstrings=True,
+    )
+
+
+router = Router("/api", route_handlers=[swagger, redoc, asset, errors], opt=dict(PUBLIC))
+pages = Router("/", route_handlers=[front_page, payouts_page])

@@ -1,0 +1,147 @@
+"""What every request passes through, found or not: its id, the security headers, the access log."""
+
+import re
+import time
+from collections.abc import Sequence
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any, Final
+
+import structlog
+from litestar import Litestar, Request
+from litestar.datastructures import Headers, MutableScopeHeaders
+from litestar.exceptions import HTTPException
+from litestar.types import Message, Receive, Scope, Send
+
+from models.base import uuid7
+from models.errors import Invalid
+from models.outbox import Origin, caused_by
+
+log = structlog.get_logger("api.access")
+
+MAX_BODY_BYTES: Final = 1 << 18
+"""Bodies are JSON documents, decoded on the event loop; files go to storage by pre-signed addresses."""
+MAX_ANONYMOUS_BODY_BYTES: Final = 1 << 14
+"""Signing up and in take a few hundred bytes, and nobody knows yet who sends them."""
+MAX_CALLBACK_BODY_BYTES: Final = 1 << 20
+"""A provider's callback is hashed before it is decoded, so size costs little."""
+SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+"""A request id from outside is written into logs, rows and headers, so only what is harmless in all of them is kept."""
+QUIET: Final = ("/api/health/", "/metrics")
+"""Probes come every few seconds; their answers are not worth a line each unless they fail."""
+
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""For every answer that does not say otherwise; pages for people bring their own policy."""
+
+
+class Application(Litestar):
+    """Litestar behind our own door, so that even what it refuses before routing has an id, headers and a log line."""
+
+    hsts: bool = False
+    """Whether to tell browsers to come by https alone: only where the public address is https."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
+        """Serve a request, or a lifespan event."""
+        if scope["type"] != "http":  # type: ignore[comparison-overlap]
+            await super().__call__(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = _request_id(scope)
+        status = 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._put_headers(message, request_id)
+            await send(message)
+
+        with caused_by(Origin(request_id=request_id)), structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await super().__call__(scope, receive, sending)
+            finally:
+                _log(scope, status, began)
+
+    def _put_headers(self, message: Message, request_id: str) -> None:
+        headers = MutableScopeHeaders.from_message(message)
+        headers["X-Request-ID"] = request_id
+        for name, value in _HEADERS.items():
+            headers.setdefault(name, value)
+        if self.hsts:
+            headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+
+
+def _request_id(scope: Scope) -> str:
+    sent = Headers.from_scope(scope).get("x-request-id", "")
+    return sent if SANE_ID.fullmatch(sent) else str(uuid7())
+
+
+def client_address(request: Request[Any, Any, Any]) -> str:
+    """The address that a request came from; empty when the server cannot say.
+
+    X-Forwarded-For is believed as far as trusted proxies wrote it: from the right, up to the first stranger.
+    """
+    trusted = _networks(request.app.state.settings.web.trusted_proxies)
+    hops = [request.client.host] if request.client else []
+    forwarded = ",".join(request.headers.getall("x-forwarded-for", []))
+    hops = [*(hop.strip() for hop in forwarded.split(",") if hop.strip()), *hops]
+    while len(hops) > 1 and _within(hops[-1], trusted) and _within(hops[-2], None):
+        hops.pop()
+    return hops[-1] if hops else ""
+
+
+@cache
+def _networks(written: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(one, strict=False) for one in written)
+
+
+def _within(address: str, networks: Sequence[IPv4Network | IPv6Network] | None) -> bool:
+    """Whether an address is one, and in any of the networks; None stands for all of them."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    return networks is None or any(found in network for network in networks)
+
+
+def _log(scope: Scope, status: int, began: float) -> None:
+    path = scope["path"]
+    if status < 500 and path.startswith(QUIET):
+        return
+    # The route's template where there is one, and never the query: links carry tokens there.
+    log.info(
+        "request",
+        method=scope["method"],  # type: ignore[typeddict-item]
+        # As ASCII: what a terminal would obey is written out.
+        path=ascii(path[:200])[1:-1],
+        route=scope.get("path_template"),
+        status=status,
+        user_id=getattr(scope.get("user"), "id", None),
+        ms=round((time.perf_counter() - began) * 1000, 1),
+    )
+
+
+async def refuse_other_media(request: Request) -> None:  # type: ignore[type-arg]
+    """Refuse a body that is not JSON with 415, before it is read. `opt={"media": …}` names another type for a route.
+
+    Also a defence: a form or a text/plain body can be sent across sites without asking; JSON cannot.
+    """
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return
+    takes_body = {"data", "request"} & request.route_handler.parsed_fn_signature.parameters.keys()
+    if not takes_body or request.route_handler.opt.get("bodiless"):
+        # A field that is silently ignored is a promise broken: somebody means it.
+        if (await request.body()).strip() not in (b"", b"{}"):
+            raise Invalid("This takes no body.")
+        return
+    wanted = request.route_handler.opt.get("media", "application/json")
+    if headers.get("content-type", "").split(";")[0].strip().lower() != wanted:
+        raise HTTPException(status_code=415, detail=f"Send the body as {wanted}.")
