@@ -1,0 +1,61 @@
+"""The box that keeps every message, one file each, so that they survive a restart and a person can read them."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from sandbox.post.letter import Letter
+
+KEPT_MAX = 5_000
+"""Messages kept; beyond it the oldest go."""
+
+
+class Box:
+    """A directory of messages whose names sort by time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def _names(self) -> list[Path]:
+        return sorted(self._directory.glob("*.json"), reverse=True)
+
+    def keep(self, letter: Letter) -> None:
+        """Write the message so that it is there whole or not at all, before the sender is told that it was taken."""
+        path = self._directory / f"{letter.id}.json"
+        unfinished = path.with_suffix(".new")
+        with unfinished.open("wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(letter), indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        for old in self._names()[KEPT_MAX:]:
+            old.unlink(missing_ok=True)
+
+    def newest(self, limit: int, to: str | None = None) -> list[Letter]:
+        """The messages, newest first; those to one address when asked."""
+        found: list[Letter] = []
+        for path in self._names():
+            letter = msgspec.json.decode(path.read_bytes(), type=Letter)
+            if to is None or any(to.lower() in one.lower() for one in (*letter.to, *letter.cc, *letter.bcc)):
+                found.append(letter)
+            if len(found) == limit:
+                break
+        return found
+
+    def find(self, letter_id: str) -> Letter | None:
+        """The message of that id, or None."""
+        if not letter_id.replace("-", "").isalnum():
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            return msgspec.json.decode((self._directory / f"{letter_id}.json").read_bytes(), type=Letter)
+        return None
+
+    def empty(self) -> int:
+        """Throw everything away. Returns how many messages there were."""
+        names = self._names()
+        for path in names:
+            path.unlink(missing_ok=True)
+        return len(names)
