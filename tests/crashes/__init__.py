@@ -1,0 +1,1 @@
+"""Kills, and the proof that nothing was lost or done twice."""

@@ -1,0 +1,18 @@
+"""The web processes stay light: what reaches the outside world, and what computes, is never loaded by them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("stripe", "boto3", "botocore", "web3", "sklearn", "numpy", "dramatiq", "tasks", "sandbox")
+
+
+@pytest.mark.parametrize("module", ["api.app", "realtime.app"])
+def test_a_web_process_loads_nothing_heavy(module: str, environment: None):
+    program = f"import sys, {module}; print(*(set(sys.modules) & set({HEAVY!r})))"
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=dict(os.environ), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (run.returncode, run.stdout.strip()) == (0, ""), run.stderr

@@ -1,0 +1,104 @@
+"""Settings, `.env.example` and the names that the product promised are one list."""
+
+from pathlib import Path
+
+import pytest
+
+import settings
+
+ROOT = Path(__file__).parents[2]
+
+PROMISED = {
+    "DATABASE_URL", "SECRET_KEY", "ALGORITHM", "ACCESS_TOKEN_EXPIRE_MINUTES", "AWS_REGION", "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY", "SES_SENDER_EMAIL", "STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY",
+    "STRIPE_WEBHOOK_SECRET", "STRIPE_PLATFORM_FEE_PERCENT", "FRONTEND_URL", "ENVIRONMENT", "REDIS_URL",
+    "DATABASE_DIRECT_URL", "SECRET_KEYS", "STRIPE_CONNECT_WEBHOOK_SECRET", "STRIPE_API_BASE", "CORS_ORIGINS",
+    "JOB_WAIT_SECONDS", "REALTIME_PUBLIC_URL", "TRUSTED_PROXIES", "SOCKETIO_TRANSPORTS",
+}  # fmt: skip
+"""What the API's contract names, as far as the product has come."""
+
+GOOD = {
+    "DATABASE_URL": "postgresql://u:p@db/megilance",
+    "REDIS_URL": "rediss://cache:6380/0",
+    "SECRET_KEY": "hG7!kd92lsPqzX0v@bn4mT6yRwEuJc51",
+}
+
+PRODUCTION = GOOD | {
+    "ENVIRONMENT": "production",
+    "STRIPE_SECRET_KEY": "sk_live_1",
+    "STRIPE_PUBLISHABLE_KEY": "pk_live_1",
+    "STRIPE_WEBHOOK_SECRET": "whsec_" + "aB3" * 11,
+    "STRIPE_CONNECT_WEBHOOK_SECRET": "whsec_" + "xY9" * 11,
+    "AWS_ACCESS_KEY_ID": "AKIA1",
+    "AWS_SECRET_ACCESS_KEY": "k",
+    "API_PUBLIC_URL": "https://api.example.com",
+    "FRONTEND_URL": "https://example.com",
+}
+
+
+def example() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    return dict(
+        line.removeprefix("#").partition("=")[::2] for line in lines if "=" in line and not line.startswith("# ")
+    )
+
+
+def test_every_setting_stands_in_the_example_with_its_default() -> None:
+    assert example() == {one.name: one.default for one in settings.SETTINGS}
+
+
+def test_every_promised_name_is_a_setting() -> None:
+    assert {one.name for one in settings.SETTINGS} >= PROMISED
+
+
+def test_good_settings_are_read() -> None:
+    found = settings.parse(GOOD)
+
+    assert found.database.direct_url == found.database.url == GOOD["DATABASE_URL"]
+    assert found.fees.platform_bp == 1000
+    assert found.web.realtime_public_url == found.web.public_url == "http://localhost:8000"
+    assert found.redis.prefix == "mgl:development:"
+    assert settings.parse(PRODUCTION).environment == "production"
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("DATABASE_URL", ""), ("DATABASE_URL", "mysql://x/y"), ("REDIS_URL", "http://x"), ("SECRET_KEY", "short"),
+        ("ALGORITHM", "none"), ("ALGORITHM", "RS256"), ("ACCESS_TOKEN_EXPIRE_MINUTES", "0"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "x"), ("STRIPE_PLATFORM_FEE_PERCENT", "-1"),
+        ("STRIPE_PLATFORM_FEE_PERCENT", "10.005"), ("STRIPE_PLATFORM_FEE_PERCENT", "NaN"),
+        ("STRIPE_PLATFORM_FEE_PERCENT", "51"), ("JOB_WAIT_SECONDS", "21"), ("DRAIN_SECONDS", "0"),
+        ("SOCKETIO_TRANSPORTS", "carrier-pigeon"), ("ENVIRONMENT", "prod"), ("DATABASE_POOL_SIZE", "1"),
+        ("FRONTEND_URL", "example.com"), ("TRUSTED_PROXIES", "nginx"), ("STRIPE_API_BASE", "ftp://x"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_by_name(name: str, wrong: str) -> None:
+    with pytest.raises(settings.SettingsError, match=name):
+        settings.parse(GOOD | {name: wrong})
+
+
+def test_every_wrong_value_is_named_at_once() -> None:
+    with pytest.raises(settings.SettingsError) as refusal:
+        settings.parse({"SECRET_KEY": "x", "JOB_WAIT_SECONDS": "-1"})
+
+    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "JOB_WAIT_SECONDS"):
+        assert name in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "weak"),
+    [
+        ("SECRET_KEY", "a" * 40), ("SECRET_KEY", "my-secret-key-that-is-long-enough-0123"), ("STRIPE_SECRET_KEY", ""),
+        ("STRIPE_SECRET_KEY", "sk_test_sandbox1"), ("STRIPE_WEBHOOK_SECRET", ""), ("AWS_ACCESS_KEY_ID", "sandbox"),
+        ("AWS_SECRET_ACCESS_KEY", ""), ("STRIPE_API_BASE", "http://127.0.0.1:1"), ("SES_API_BASE", "http://127.0.0.1:1"),
+        ("API_PUBLIC_URL", "http://api.example.com"), ("FRONTEND_URL", "http://example.com"), ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://*"), ("CORS_ORIGINS", "null"), ("CORS_ORIGINS", "http://example.com"),
+        ("SECRET_KEYS", "a"), ("SECRET_KEY", "change-me-please-change-me-please!"), ("STRIPE_WEBHOOK_SECRET", "x"),
+        ("STRIPE_CONNECT_WEBHOOK_SECRET", "whsec_sandbox"), ("STRIPE_SECRET_KEY", "x"), ("STRIPE_PUBLISHABLE_KEY", "pk_test_1"),
+        ("REALTIME_PUBLIC_URL", "http://x.example"), ("TRUSTED_PROXIES", "0.0.0.0/0"),
+    ],
+)  # fmt: skip
+def test_production_refuses_what_is_weak_missing_or_a_stand_in(name: str, weak: str) -> None:
+    with pytest.raises(settings.SettingsError, match=name):
+        settings.parse(PRODUCTION | {name: weak})

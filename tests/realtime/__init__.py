@@ -1,0 +1,1 @@
+"""The realtime process, as browsers meet it."""

@@ -1,0 +1,1 @@
+"""What passes between processes, against a real Redis."""
