@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from models.base import Record
-from models.guard import rows, value
+from models.guard import rows
 
 Audience = NewType("Audience", str)
 """`user:{id}` or `project:{id}`: who hears an event, and whose sequence it is numbered in."""
@@ -118,11 +118,3 @@ async def heads(audiences: list[Audience]) -> dict[str, int]:
     """The last number each audience was given; an audience that never heard anything is absent."""
     found = await rows("select audience, last_seq from event_heads where audience = any($1)", audiences)
     return {one["audience"]: one["last_seq"] for one in found}
-
-
-async def oldest_kept(audience: Audience) -> int | None:
-    """The lowest number still stored for the audience, or None when nothing is."""
-    found: int | None = await value(
-        "select seq from events where audience = $1 and seq is not null order by seq limit 1", audience
-    )
-    return found

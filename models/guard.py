@@ -23,6 +23,7 @@ RETRIES: Final = 3
 
 LOST_CONNECTION: Final = (
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that is used while the server says goodbye on it
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
@@ -61,7 +62,7 @@ async def open_pool(*, min_size: int = 1, max_size: int = 8, statement_limit_s: 
     Connections are not reset between uses (that is a second round trip per query), so nothing may set session state:
     `SET LOCAL` and transaction-scoped locks only. A transaction left open is rolled back by `transaction` itself.
     A statement that takes longer than `statement_limit_s` is cancelled (TimeoutError), so that one costly question
-    cannot hold a connection others wait for.
+    cannot hold a connection others wait for. Behind a transaction pooler the connections are `models.pooler.Pooled`.
     """
 
     async def keep_as_is(_: object) -> None:

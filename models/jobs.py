@@ -5,16 +5,13 @@ A job is a typed, frozen struct: what to do and the ids to do it to, never a sec
 migrations, because `jobs` is partitioned by its id.
 """
 
-from datetime import datetime
+from collections.abc import Callable
 from enum import IntEnum, StrEnum
-from typing import Any, ClassVar, Final
-from uuid import UUID
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
-from models.base import Record
-from models.errors import NotFound
-from models.guard import row, rows
+J = TypeVar("J", bound="Job")
 
 
 class Queue(StrEnum):
@@ -22,16 +19,22 @@ class Queue(StrEnum):
 
     PAYMENTS = "payments"
     INTERACTIVE = "interactive"
+    SCORE = "score"
     NOTIFY = "notify"
     MAIL = "mail"
     CHAIN = "chain"
     BULK = "bulk"
+    ML = "ml"
+
+
+CPU_BOUND: Final = frozenset({Queue.SCORE, Queue.ML})
+"""Queues of performers that compute: plain functions, in worker processes that serve no other queue."""
 
 
 class QueuePolicy(msgspec.Struct, frozen=True):
-    """How long a job of a queue may run, and how often and after what pause it is tried again."""
+    """How long a job of a queue may run (None: as long as its process), how often it is tried and how far apart."""
 
-    time_limit_s: float
+    time_limit_s: float | None
     max_attempts: int
     backoff_min_s: float
     backoff_max_s: float
@@ -40,10 +43,12 @@ class QueuePolicy(msgspec.Struct, frozen=True):
 POLICIES: Final[dict[Queue, QueuePolicy]] = {
     Queue.PAYMENTS: QueuePolicy(time_limit_s=20, max_attempts=12, backoff_min_s=2, backoff_max_s=3600),
     Queue.INTERACTIVE: QueuePolicy(time_limit_s=5, max_attempts=2, backoff_min_s=0.2, backoff_max_s=1),
+    Queue.SCORE: QueuePolicy(time_limit_s=5, max_attempts=2, backoff_min_s=0.2, backoff_max_s=1),
     Queue.NOTIFY: QueuePolicy(time_limit_s=5, max_attempts=3, backoff_min_s=1, backoff_max_s=60),
     Queue.MAIL: QueuePolicy(time_limit_s=20, max_attempts=8, backoff_min_s=10, backoff_max_s=7200),
     Queue.CHAIN: QueuePolicy(time_limit_s=15, max_attempts=5, backoff_min_s=5, backoff_max_s=300),
     Queue.BULK: QueuePolicy(time_limit_s=25, max_attempts=5, backoff_min_s=5, backoff_max_s=600),
+    Queue.ML: QueuePolicy(time_limit_s=None, max_attempts=2, backoff_min_s=60, backoff_max_s=600),
 }
 
 
@@ -63,6 +68,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     kind: ClassVar[str]
     version: ClassVar[int] = 1
     queue: ClassVar[Queue]
+    is_cancellable: ClassVar[bool] = True
+    """Whether an admin may cancel it while it waits. Not when a row's state waits for its end."""
+    is_singleton: ClassVar[bool] = False
+    """Whether two of the kind never run at the same time."""
 
 
 class SendMail(Job, frozen=True):
@@ -70,6 +79,7 @@ class SendMail(Job, frozen=True):
 
     kind = "mail.send_mail"
     queue = Queue.MAIL
+    is_cancellable = False
     mail_id: int
 
 
@@ -78,6 +88,7 @@ class FundMilestone(Job, frozen=True):
 
     kind = "escrow.fund_milestone"
     queue = Queue.PAYMENTS
+    is_cancellable = False
     payment_id: int
 
 
@@ -86,6 +97,7 @@ class ExpireFunding(Job, frozen=True):
 
     kind = "escrow.expire_funding"
     queue = Queue.PAYMENTS
+    is_cancellable = False
     payment_id: int
 
 
@@ -94,6 +106,7 @@ class SecureHold(Job, frozen=True):
 
     kind = "escrow.secure_hold"
     queue = Queue.PAYMENTS
+    is_cancellable = False
     payment_id: int
 
 
@@ -102,6 +115,7 @@ class ReleaseMilestone(Job, frozen=True):
 
     kind = "escrow.release_milestone"
     queue = Queue.PAYMENTS
+    is_cancellable = False
     release_id: int
 
 
@@ -110,6 +124,7 @@ class TransferRelease(Job, frozen=True):
 
     kind = "escrow.transfer_release"
     queue = Queue.PAYMENTS
+    is_cancellable = False
     release_id: int
 
 
@@ -118,6 +133,7 @@ class OpenPayoutAccount(Job, frozen=True):
 
     kind = "payments.open_payout_account"
     queue = Queue.PAYMENTS
+    is_cancellable = False
     user_id: int
 
 
@@ -126,6 +142,7 @@ class HandleCallback(Job, frozen=True):
 
     kind = "inbox.handle_callback"
     queue = Queue.PAYMENTS
+    is_cancellable = False
     inbox_id: int
 
 
@@ -152,62 +169,32 @@ class TendPartitions(Job, frozen=True):
 
 KINDS: Final[dict[str, type[Job]]] = {job.kind: job for job in Job.__subclasses__()}
 
-
-class JobView(Record, frozen=True):
-    """A job as its owner or an admin sees it."""
-
-    id: UUID
-    kind: str
-    status: JobStatus
-    attempts: int
-    result: Any
-    error_code: str | None
-    error_detail: str | None
-    error_data: Any
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    caller_id: int | None
+ALIASES: Final[dict[str, str]] = {}
+"""Renamed kinds, by their old name. One stays for a deploy at least, so that what was enqueued before it is done."""
 
 
-VIEW: Final = """
-select j.id, j.kind, coalesce(l.status, j.status) as status, coalesce(l.attempts, j.attempts) as attempts,
-       j.result::text as result, j.error_code, j.error_detail, j.error_data::text as error_data, j.created_at,
-       coalesce(l.started_at, j.started_at) as started_at, j.finished_at, j.caller_id
-  from jobs j left join job_live l on l.job_id = j.id
-"""
+def known(kind: str) -> type[Job] | None:
+    """The job that a kind's name means, by its old name too; None when nobody declares it (any more)."""
+    return KINDS.get(ALIASES.get(kind, kind))
 
 
-def _view(found: Any) -> JobView:
-    fields = dict(found)
-    fields["status"] = JobStatus(fields["status"])
-    for name in ("result", "error_data"):
-        fields[name] = None if fields[name] is None else msgspec.json.decode(fields[name])
-    return JobView(**fields)
+UPGRADES: Final[dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+"""By kind and version: makes a payload of that version one of the next. Each stays as long as jobs do, with a
+golden payload of every version in the tests."""
 
 
-async def read(job_id: UUID, *, caller_id: int, admin: bool) -> JobView:
-    """The job, if the caller caused it or is an admin; NotFound otherwise."""
-    found = await row(VIEW + "where j.id = $1 and ($3 or j.caller_id = $2)", job_id, caller_id, admin)
-    if found is None:
-        raise NotFound(f"There is no job {job_id}.")
-    return _view(found)
-
-
-async def read_many(job_ids: list[UUID]) -> list[JobView]:
-    """The jobs with these ids, in any order, whoever they belong to: for processes, not for callers."""
-    return [_view(found) for found in await rows(VIEW + "where j.id = any($1)", job_ids)]
-
-
-async def list_own(caller_id: int, *, kind: str | None, before: UUID | None, limit: int) -> list[JobView]:
-    """The newest jobs the caller caused, from `before` (an id, exclusive) backwards."""
-    found = await rows(
-        VIEW
-        + """where j.caller_id = $1 and ($2::text is null or j.kind = $2) and ($3::uuid is null or j.id < $3)
-             order by j.id desc limit $4""",
-        caller_id,
-        kind,
-        before,
-        limit,
-    )
-    return [_view(one) for one in found]
+def decode(job: type[J], version: int, payload: str) -> J:
+    """The job that a payload of this or an older version stands for. Raises msgspec.DecodeError when it is none."""
+    if version == job.version:
+        return msgspec.json.decode(payload, type=job)
+    fields = msgspec.json.decode(payload, type=dict[str, Any])
+    for old in range(version, job.version):
+        upgrade = UPGRADES.get((job.kind, old))
+        if upgrade is None:
+            raise msgspec.DecodeError(f"{job.kind}: nothing reads version {old}")
+        try:
+            fields = upgrade(fields)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise msgspec.DecodeError(f"{job.kind}: version {old} is not what it should be") from error
+    # As text once more: `msgspec.convert` reads some types otherwise than the decoder of JSON does.
+    return msgspec.json.decode(msgspec.json.encode(fields), type=job)

@@ -5,17 +5,16 @@ from typing import Final
 
 from models import events, guard
 from models.base import uuid7_at
+from models.outbox import CLOCK_PREFIX, COALESCE_PREFIX, HOURLY_PREFIX
 
 MONTHS_AHEAD: Final = 2
 """Partitions exist this many months ahead, so that a clock which stands still for weeks loses nothing."""
 JOBS_KEPT_DAYS: Final = 120
 """As long as decoders of old job versions stay; dead ones can be looked at and retried until then."""
 KEYS_KEPT_DAYS: Final = 40
-"""Of the clock's slots: longer than the longest period between two of them."""
+"""Of slots and hours: longer than the longest period between two of them."""
 INBOX_KEPT_DAYS: Final = 90
 """Longer than any provider redelivers a callback."""
-SLOT_PREFIX: Final = "clock:"
-"""Every `once` key of the clock begins so; other keys are kept, since they stand for mails and callbacks."""
 SLICE: Final = 5_000
 """Rows removed in one transaction: a fraction of a second."""
 
@@ -33,20 +32,23 @@ async def make_partitions(today: date) -> list[str]:
 
 
 async def drop_partitions(now: datetime) -> list[str]:
-    """Drop the partitions of `jobs` whose whole month is past keeping and which no waiting job needs."""
+    """Drop the partitions of jobs and their attempts whose whole month is past keeping and which no live job needs."""
     guard.in_transaction()
     await guard.rows("set local lock_timeout = '2s'")
     cut = now - timedelta(days=JOBS_KEPT_DAYS)
-    oldest_kept = f"jobs_{cut:%Y_%m}"
     floor = uuid7_at(int(datetime(cut.year, cut.month, 1, tzinfo=UTC).timestamp() * 1000))
-    if await guard.value("select 1 from job_live where job_id < $1 limit 1", floor):
-        return []
     found = await guard.rows(
         """select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
-            where i.inhparent = 'jobs'::regclass and c.relname ~ '^jobs_[0-9]{4}_[0-9]{2}$' and c.relname < $1
+            where i.inhparent = any('{jobs, job_attempts}'::regclass[]) and right(c.relname, 7) < $1
             order by 1""",
-        oldest_kept,
+        f"{cut:%Y_%m}",
     )
+    if not found:
+        return []
+    # Dropping takes this lock anyway. Taken before we look, nobody can have a job of such a month retried meanwhile.
+    await guard.rows("lock table only jobs in access exclusive mode")
+    if await guard.value("select 1 from job_live where job_id < $1 limit 1", floor):
+        return []
     for one in found:
         await guard.rows(f'drop table "{one["relname"]}"')
     return [one["relname"] for one in found]
@@ -64,17 +66,24 @@ async def forget_events() -> int:
     )
 
 
-async def forget_slots() -> int:
-    """Remove a slice of the clock's keys that are past keeping; returns how many."""
+async def forget_keys() -> int:
+    """Remove a slice of the keys that are past keeping: old slots and hours, and those nothing waits under."""
     guard.in_transaction()
-    return await guard.execute(
-        """delete from job_keys where key in (
-               select key from job_keys where key like $1 || '%' and created_at < now() - make_interval(days => $2)
-                limit $3) returning key""",
-        SLOT_PREFIX,
-        KEYS_KEPT_DAYS,
-        SLICE,
-    )
+    forgotten = 0
+    for prefix in (CLOCK_PREFIX, HOURLY_PREFIX, COALESCE_PREFIX):
+        forgotten += await guard.execute(
+            """delete from job_keys where key in (
+                   select key from job_keys k
+                    where key >= $1 and key < $2 and created_at < now() - make_interval(days => $3)
+                      and ($1 <> $5 or not exists (select 1 from job_live l where l.job_id = k.job_id and l.status = 0))
+                    limit $4 for update skip locked) returning key""",
+            prefix,
+            prefix[:-1] + ";",  # the character after the colon
+            KEYS_KEPT_DAYS,
+            SLICE,
+            COALESCE_PREFIX,
+        )
+    return forgotten
 
 
 async def forget_callbacks() -> int:
