@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from wire.budget import Budget, Scale, ScaleError, budget, parse_scale
+
 MIN_SECRET_CHARS: Final = 32
 MAX_JOB_WAIT_S: Final = 20
 PRODUCTION: Final = "production"
@@ -33,6 +35,11 @@ class Database(msgspec.Struct, frozen=True):
     url: str
     direct_url: str
     pool_size: int
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether the pool goes through a pooler: that is what an address of its own is for."""
+        return self.url != self.direct_url
 
 
 class Redis(msgspec.Struct, frozen=True):
@@ -62,13 +69,14 @@ class Stripe(msgspec.Struct, frozen=True):
 
 
 class Post(msgspec.Struct, frozen=True):
-    """Mail through SES. `endpoint` is empty for AWS itself."""
+    """Mail through SES. `endpoint` is empty for AWS itself; `per_second` is what the account may send."""
 
     region: str
     access_key_id: str
     secret_access_key: str
     sender: str
     endpoint: str
+    per_second: float
 
 
 class Web(msgspec.Struct, frozen=True):
@@ -89,6 +97,13 @@ class Fees(msgspec.Struct, frozen=True):
     platform_bp: int
 
 
+class Metrics(msgspec.Struct, frozen=True):
+    """Who may read `/metrics`: whoever knows `token`, or everybody, or nobody."""
+
+    token: str
+    is_open: bool
+
+
 class Settings(msgspec.Struct, frozen=True):
     """Everything the processes are told."""
 
@@ -102,6 +117,9 @@ class Settings(msgspec.Struct, frozen=True):
     post: Post
     web: Web
     fees: Fees
+    metrics: Metrics
+    scale: dict[str, Scale]
+    budget: Budget
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -118,7 +136,10 @@ SETTINGS: Final = (
     Setting("DATABASE_URL", "", "postgresql://…; may be a transaction pooler; unset on a desk: an embedded server"),
     Setting("DATABASE_DIRECT_URL", "", "the server itself, for migrations, relay and sweeps; unset: DATABASE_URL"),
     Setting("DATABASE_POOL_SIZE", "8", "connections of each process' pool, 2 to 32"),
+    Setting("DATABASE_CONNECTION_LIMIT", "97", "what the server gives us: 100 less 3 reserved is PostgreSQL's default"),
     Setting("REDIS_URL", "", "redis://… or rediss://…; unset on a desk: an embedded server"),
+    Setting("REDIS_CONNECTION_LIMIT", "10000", "Redis' own default; small plans have less, often 20 to 40"),
+    Setting("SCALE", "", "programs of each kind in all: web=2,worker=2x4 (x processes); unset: 1 of each"),
     Setting("SECRET_KEY", "", "signs tokens, seals secrets at rest; at least 32 characters"),
     Setting("SECRET_KEYS", "", "earlier SECRET_KEYs, comma-separated: they verify and unseal, and sign nothing"),
     Setting("ALGORITHM", "HS256", "of access and refresh tokens: HS256, HS384 or HS512"),
@@ -134,12 +155,14 @@ SETTINGS: Final = (
     Setting("AWS_SECRET_ACCESS_KEY", "", "the secret half of the key"),
     Setting("SES_SENDER_EMAIL", "noreply@megilance.com", "the From of every mail"),
     Setting("SES_API_BASE", "", "where the SES SDK calls; unset: AWS; the sandbox's address on a desk"),
+    Setting("SES_MAILS_PER_SECOND", "14", "the account's sending rate, which all workers share; 0.1 to 10000"),
     Setting("API_PUBLIC_URL", "http://localhost:8000", "this API as browsers reach it"),
     Setting("REALTIME_PUBLIC_URL", "", "the Socket.IO process as browsers reach it; unset: API_PUBLIC_URL"),
     Setting("FRONTEND_URL", "", "the web app; mailed links lead there; unset: to plain pages of the API"),
     Setting("CORS_ORIGINS", "", "comma-separated origins; unset: FRONTEND_URL's"),
     Setting("TRUSTED_PROXIES", "", "comma-separated addresses or networks whose X-Forwarded-For is believed"),
     Setting("SOCKETIO_TRANSPORTS", "polling,websocket", "websocket alone when realtime is scaled out"),
+    Setting("METRICS_TOKEN", "", "bearer token of /metrics; unset: open on a desk, absent in production"),
     Setting("JOB_WAIT_SECONDS", "10", "how long an answer waits for its job before it is a 202; 0 to 20"),
     Setting("DRAIN_SECONDS", "20", "how long running jobs have after SIGTERM; `up` uses 6; 1 to 20"),
 )  # fmt: skip
@@ -214,15 +237,13 @@ def parse(environ: Mapping[str, str]) -> Settings:
     url = read.url("DATABASE_URL", "postgresql", "postgres", required=True)
     public_url = read.url("API_PUBLIC_URL", "http", "https", required=True)
     frontend_url = read.url("FRONTEND_URL", "http", "https")
+    database = _database(read, url)
+    scale = _scale(read)
     settings = Settings(
         environment=environment,
         release=read.text("RELEASE") or environ.get("HEROKU_SLUG_COMMIT", "")[:12],
         drain_s=read.number("DRAIN_SECONDS", 1, 20),
-        database=Database(
-            url=url,
-            direct_url=read.url("DATABASE_DIRECT_URL", "postgresql", "postgres") or url,
-            pool_size=int(read.number("DATABASE_POOL_SIZE", 2, 32)),
-        ),
+        database=database,
         redis=Redis(url=read.url("REDIS_URL", "redis", "rediss", required=True), prefix=f"mgl:{environment}:"),
         tokens=_tokens(read),
         stripe=_stripe(read),
@@ -232,6 +253,7 @@ def parse(environ: Mapping[str, str]) -> Settings:
             secret_access_key=read.text("AWS_SECRET_ACCESS_KEY"),
             sender=read.text("SES_SENDER_EMAIL"),
             endpoint=read.url("SES_API_BASE", "http", "https"),
+            per_second=read.number("SES_MAILS_PER_SECOND", 0.1, 10_000),
         ),
         web=Web(
             public_url=public_url,
@@ -243,12 +265,36 @@ def parse(environ: Mapping[str, str]) -> Settings:
             job_wait_s=read.number("JOB_WAIT_SECONDS", 0, MAX_JOB_WAIT_S),
         ),
         fees=Fees(platform_bp=read.basis_points("STRIPE_PLATFORM_FEE_PERCENT")),
+        metrics=Metrics(read.text("METRICS_TOKEN"), is_open=environment != PRODUCTION),
+        scale=scale,
+        budget=budget(
+            scale,
+            pool_size=database.pool_size,
+            is_pooled=database.is_pooled,
+            database_limit=int(read.number("DATABASE_CONNECTION_LIMIT", 1, 100_000)),
+            redis_limit=int(read.number("REDIS_CONNECTION_LIMIT", 1, 100_000)),
+        ),
     )
+    for name, why in settings.budget.complaints().items():
+        read.wrongs(name, why)
     if environment == PRODUCTION:
         _refuse_weak(settings, read)
     if read.wrong:
         raise SettingsError("Wrong settings (see .env.example):\n  " + "\n  ".join(read.wrong))
     return settings
+
+
+def _database(read: _Reader, url: str) -> Database:
+    direct_url = read.url("DATABASE_DIRECT_URL", "postgresql", "postgres") or url
+    return Database(url, direct_url, pool_size=int(read.number("DATABASE_POOL_SIZE", 2, 32)))
+
+
+def _scale(read: _Reader) -> dict[str, Scale]:
+    try:
+        return parse_scale(read.text("SCALE"))
+    except ScaleError as wrong:
+        read.wrongs("SCALE", f"cannot be read: {wrong}")
+        return parse_scale("")
 
 
 def _tokens(read: _Reader) -> Tokens:
@@ -299,6 +345,10 @@ def _refuse_weak(settings: Settings, read: _Reader) -> None:
     for name, address in (("STRIPE_API_BASE", settings.stripe.api_base), ("SES_API_BASE", settings.post.endpoint)):
         if address and urlsplit(address).scheme != "https":
             read.wrongs(name, "points at a stand-in")
+    if settings.metrics.token and _is_guessable(settings.metrics.token):
+        read.wrongs("METRICS_TOKEN", "is guessable")
+    if settings.metrics.token and settings.metrics.token in (settings.tokens.key, *settings.tokens.old_keys):
+        read.wrongs("METRICS_TOKEN", "is a SECRET_KEY: whoever scrapes could sign tokens")
     _refuse_open_web(settings.web, read)
 
 

@@ -11,23 +11,41 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final
 
 import structlog
+from engineio.packet import Packet  # type: ignore[import-untyped]
 
 import settings
 from models import guard
+from models.metrics import this_process
 from realtime.delivery import Delivery
 from realtime.requests import Desk
 from realtime.sign_in import Door
 from realtime.sockets import Receive, Scope, Send, Server, origin_check, strict_frames
 from realtime.subscription import listen_forever
 from realtime.watch import watch_forever
-from wire import logs
+from wire import logs, metrics
 from wire.redis import Names
 from wire.tokens import Tokens
 
 PATHS: Final = ("/socket.io/", "/socket.io")
 LIVE: Final = "/health/live"
+LEAVE_S: Final = 1.0
+"""Striking the process off is a courtesy: nobody waits for an absent PostgreSQL."""
 
 log = structlog.get_logger(__name__)
+
+
+class Counted:
+    """The sockets as delivery knows them, and a count of what goes out to them."""
+
+    def __init__(self, server: Server, counted: metrics.Realtime) -> None:
+        self._server = server
+        self._pushed = counted.pushed
+        self.pending_bytes = server.pending_bytes
+
+    def push(self, engine_sid: str, packet: Packet) -> bool:
+        """Queue a packet, at once and in order."""
+        self._pushed.inc()
+        return self._server.push(engine_sid, packet)
 
 
 class App:
@@ -80,10 +98,15 @@ def create_app() -> App:
             set_to.web.cors_origins, ours=(set_to.web.public_url, set_to.web.realtime_public_url)
         ),
     )
-    delivery = Delivery(server)
+    registry = metrics.new_registry()
+    counted = metrics.Realtime(registry)
+    delivery = Delivery(Counted(server, counted))
     keys = set_to.tokens
     tokens = Tokens(keys.key, keys.old_keys, algorithm=keys.algorithm, access_minutes=keys.access_minutes)
     door = Door(server, delivery, tokens)
+    counted.connections.set_function(lambda: len(door.listeners))
+    process = this_process("realtime", set_to.release)
+    reporter = metrics.Reporter(process.write, registry)
     server.on("connect", door.admit)
     server.on("disconnect", door.part)
     server.welcome = door.welcome
@@ -97,6 +120,7 @@ def create_app() -> App:
             asyncio.create_task(listen_forever(set_to.redis.url, names, delivery), name="subscription"),
             asyncio.create_task(delivery.sweep_forever(), name="sweep"),
             asyncio.create_task(watch_forever(server, door), name="watch"),
+            asyncio.create_task(reporter.report_forever(guard.rows), name="metrics"),
         ]
         try:
             with _farewell(server.close_all):
@@ -108,6 +132,9 @@ def create_app() -> App:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
             await delivery.close()
+            with contextlib.suppress(*guard.LOST_CONNECTION):
+                async with asyncio.timeout(LEAVE_S):
+                    await process.leave(guard.rows)
             await guard.close_pool()
 
     return App(server, life)
