@@ -9,7 +9,7 @@ import getpass
 import sys
 from collections.abc import Sequence
 
-from models import accounts, guard, passwords
+from models import accounts, audit, guard, passwords
 from models.accounts import Person, Role
 from models.errors import DomainError
 from wire.passwords import hash_now
@@ -24,17 +24,23 @@ async def create(email: str, password: str, *, first_name: str, last_name: str) 
     password_hash = hash_now(passwords.check(password))
     await guard.open_pool(max_size=1)
     try:
-        return await guard.commit(
-            accounts.register,
-            email=email,
-            password_hash=password_hash,
-            first_name=first_name,
-            last_name=last_name,
-            role=Role.ADMIN,
-            verified=True,
-        )
+        return await guard.commit(_register, email, password_hash, first_name, last_name)
     finally:
         await guard.close_pool()
+
+
+async def _register(email: str, password_hash: str, first_name: str, last_name: str) -> Person:
+    person = await accounts.register(
+        email=email,
+        password_hash=password_hash,
+        first_name=first_name,
+        last_name=last_name,
+        role=Role.ADMIN,
+        verified=True,
+    )
+    # By nobody who has signed in: whoever may run this program on our machines did it.
+    await audit.record(person.id, "admin.created", "user", str(person.id))
+    return person
 
 
 def _ask() -> str:

@@ -20,10 +20,12 @@ import settings
 from models import guard, jobs, outbox
 from models.guard import LOST_CONNECTION
 from models.jobs import Job
-from models.retention import SLOT_PREFIX
+from models.metrics import this_process
+from models.outbox import CLOCK_PREFIX, Enqueued
 from tasks.broker.sweeper import LOOK_S, Sweeper
-from wire import logs
+from wire import logs, metrics
 from wire.bell import Bell
+from wire.budget import CLOCK_POOL
 from wire.redis import Names
 
 LONGEST_NAP_S: Final = 1.0
@@ -31,6 +33,8 @@ LONGEST_NAP_S: Final = 1.0
 RETRY_S: Final = 1.0
 MOST_MISSED: Final = 1_000
 """Of an entry that makes up for all: a day of minutes is enough; after that a person should look."""
+FORGOTTEN: Final = timedelta(days=1)
+"""An entry that no clock has named for so long was another release's."""
 PUNCTUAL: Final = timedelta(seconds=30)
 """How late a slot may be enqueued that is not made up for."""
 
@@ -61,7 +65,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     def key(self, slot: datetime) -> str:
         """The `once` key of a slot; keys of one entry sort by time."""
-        return f"{SLOT_PREFIX}{self.name}:{slot:%Y-%m-%dT%H:%M:%SZ}"
+        return f"{CLOCK_PREFIX}{self.name}:{slot:%Y-%m-%dT%H:%M:%SZ}"
 
 
 DAY_S: Final = 86_400
@@ -81,12 +85,12 @@ async def due(entry: Entry, now: datetime) -> list[datetime]:
         return [latest] if now - latest <= PUNCTUAL else []
     last = await guard.value(
         "select key from job_keys where key >= $1 and key < $2 order by key desc limit 1",
-        f"{SLOT_PREFIX}{entry.name}:",
-        f"{SLOT_PREFIX}{entry.name};",  # the character after the colon
+        f"{CLOCK_PREFIX}{entry.name}:",
+        f"{CLOCK_PREFIX}{entry.name};",  # the character after the colon
     )
     if last is None:
         return [latest]
-    slot = datetime.fromisoformat(last.removeprefix(f"{SLOT_PREFIX}{entry.name}:"))
+    slot = datetime.fromisoformat(last.removeprefix(f"{CLOCK_PREFIX}{entry.name}:"))
     step = timedelta(seconds=entry.every_s)
     missed: list[datetime] = []
     while slot + step <= latest and len(missed) < MOST_MISSED:
@@ -95,29 +99,69 @@ async def due(entry: Entry, now: datetime) -> list[datetime]:
     return missed
 
 
-async def tick(schedule: tuple[Entry, ...], now: datetime, done: dict[str, datetime]) -> int:
+async def tick(
+    schedule: tuple[Entry, ...], now: datetime, done: dict[str, datetime], counted: metrics.Clock | None = None
+) -> int:
     """Enqueue what is due and not in `done`, which is brought up to date; returns how many jobs this made."""
     made = 0
     for entry in schedule:
         latest = entry.slot(now)
         if done.get(entry.name) == latest:
             continue
-        for slot in await due(entry, now):
-            enqueued = await guard.commit(outbox.enqueue, entry.job(), once=entry.key(slot))
+        slots = await due(entry, now)
+        for slot in slots:
+            enqueued = await guard.commit(_enqueue, entry, slot)
             made += enqueued.created
             if enqueued.created:
                 log.info("clock.enqueued", entry=entry.name, slot=slot.isoformat(), job_id=str(enqueued.job_id))
+                if counted is not None:
+                    counted.enqueued.labels(entry.name).inc()
+        if not slots:
+            await guard.commit(_show, entry, latest, None)
         done[entry.name] = latest
     return made
 
 
-async def keep_time(told: asyncio.Event, schedule: tuple[Entry, ...] = SCHEDULE) -> None:
+async def _enqueue(entry: Entry, slot: datetime) -> Enqueued:
+    enqueued = await outbox.enqueue(entry.job(), once=entry.key(slot))
+    await _show(entry, slot, enqueued)
+    return enqueued
+
+
+async def _show(entry: Entry, slot: datetime, enqueued: Enqueued | None) -> None:
+    """Let admins see the schedule, which only this program knows."""
+    await guard.rows(
+        """insert into schedules (name, kind, every_s, missed, last_slot, last_job_id, next_slot)
+           values ($1, $2, $3, $4, $5, $6, $7)
+           on conflict (name) do update
+              set kind = excluded.kind, every_s = excluded.every_s, missed = excluded.missed, seen_at = now(),
+                  last_slot = coalesce(excluded.last_slot, schedules.last_slot), next_slot = excluded.next_slot,
+                  last_job_id = coalesce(excluded.last_job_id, schedules.last_job_id)""",
+        entry.name,
+        entry.job().kind,
+        entry.every_s,
+        entry.missed.value,
+        None if enqueued is None else slot,
+        None if enqueued is None else enqueued.job_id,
+        slot + timedelta(seconds=entry.every_s),
+    )
+
+
+async def keep_time(
+    told: asyncio.Event, schedule: tuple[Entry, ...] = SCHEDULE, counted: metrics.Clock | None = None
+) -> None:
     """Tick at every slot until told to end. PostgreSQL's absence is waited out."""
     done: dict[str, datetime] = {}
+    known = [entry.name for entry in schedule]
     while not told.is_set():
         nap_s = LONGEST_NAP_S
         try:
-            await tick(schedule, datetime.now(UTC), done)
+            await tick(schedule, datetime.now(UTC), done, counted)
+            # What another release had scheduled: not at once, because that release's clock may still run beside us.
+            if known:
+                gone = "delete from schedules where name <> all($1) and seen_at < now() - $2"
+                await guard.rows(gone, known, FORGOTTEN)
+                known = []
             now = datetime.now(UTC)
             upcoming = min(entry.slot(now) + timedelta(seconds=entry.every_s) for entry in schedule)
             nap_s = min(LONGEST_NAP_S, max(0.01, (upcoming - now).total_seconds()))
@@ -160,7 +204,7 @@ async def run() -> None:
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     while not told.is_set():
         try:
-            await guard.open_pool(min_size=1, max_size=2)
+            await guard.open_pool(min_size=1, max_size=CLOCK_POOL)
         except (*LOST_CONNECTION, asyncpg.PostgresError):
             log.warning("clock.waits_for_postgres")
             await asyncio.sleep(RETRY_S)
@@ -168,11 +212,18 @@ async def run() -> None:
             break
     bell = Bell(config.redis.url, Names(config.redis.prefix))
     guard.hang_bell(bell)
+    registry = metrics.new_registry()
+    counted, process = metrics.Clock(registry), this_process("clock", config.release)
+    reporting = asyncio.create_task(metrics.Reporter(process.write, registry).report_forever(guard.rows))
     sweeping = asyncio.create_task(sweep(told, config.database.direct_url, bell))
     if not told.is_set():
-        await keep_time(told)
+        await keep_time(told, counted=counted)
     await asyncio.wait([sweeping], timeout=1)
     sweeping.cancel()
+    reporting.cancel()
+    with contextlib.suppress(*LOST_CONNECTION, asyncpg.PostgresError):
+        async with asyncio.timeout(1):
+            await process.leave(guard.rows)
     await bell.close()
     await guard.close_pool()
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import settings
-from models.jobs import Queue
+from models.jobs import CPU_BOUND, Queue
 from tasks.broker.crew import Crew
 from wire import logs
 
@@ -19,15 +19,20 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tasks.launch", description="Work queues until told to stop.")
     parser.add_argument("--queues", required=True, help=f"comma-separated, the most urgent first: {', '.join(Queue)}")
     parser.add_argument("--processes", type=int, default=1, help="worker processes (1)")
-    parser.add_argument("--threads", type=int, default=8, help="jobs at a time in each (8)")
+    parser.add_argument("--threads", type=int, help="jobs at a time in each (8; of CPU-bound queues 1)")
     found = parser.parse_args(arguments)
     names = [name.strip() for name in found.queues.split(",") if name.strip()]
     unknown = sorted(set(names) - set(Queue))
     if unknown or not names:
         parser.error(f"no such queue: {', '.join(unknown) or '(none named)'}")
+    found.queues = tuple(dict.fromkeys(Queue(name) for name in names))
+    computes = CPU_BOUND & set(found.queues)
+    if computes and not CPU_BOUND.issuperset(found.queues):
+        parser.error(f"{', '.join(sorted(computes))}: what computes has processes of its own, without other queues")
+    if found.threads is None:
+        found.threads = 1 if computes else 8
     if found.processes < 1 or found.threads < 1:
         parser.error("--processes and --threads must be at least 1")
-    found.queues = tuple(dict.fromkeys(Queue(name) for name in names))
     return found
 
 

@@ -14,6 +14,7 @@ import asyncpg
 
 import settings
 from models.guard import LOST_CONNECTION
+from wire.budget import Budget
 
 APP: Final = "megilance"
 LOCK: Final = 0x6D67_6C01
@@ -21,6 +22,16 @@ LOCK: Final = 0x6D67_6C01
 PATIENCE_S: Final = 30.0
 """How long a database that is still starting is waited for."""
 POLL_S: Final = 0.25
+
+
+CONNECTIONS: Final = """
+select least(
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true)::int, 0),
+    (select nullif(rolconnlimit, -1) from pg_roles where rolname = current_user),
+    (select nullif(datconnlimit, -1) from pg_database where datname = current_database()))
+"""
+"""What the server lets us open: its own limit less what it reserves, and those of our role and database if any."""
 
 
 class MigrationFailed(SystemExit):
@@ -81,6 +92,24 @@ async def migrate(url: str) -> int:
     return ran
 
 
+async def check_budget(url: str, budget: Budget) -> None:
+    """Return when the server lets every process of this release connect. Raises MigrationFailed when it does not."""
+    await wait_for_postgres(url)
+    try:
+        connection = await asyncpg.connect(url, timeout=5)
+        try:
+            allowed: int = await connection.fetchval(CONNECTIONS)
+        finally:
+            await connection.close()
+    except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
+        raise MigrationFailed(f"PostgreSQL does not say how many connections it allows: {error}") from error
+    if budget.database > allowed:
+        raise MigrationFailed(
+            f"SCALE needs {budget.database} connections to PostgreSQL, and the server allows {allowed}; "
+            f"nothing was changed.\n{budget.table()}"
+        )
+
+
 def _sentence(error: asyncpg.PostgresError, said: str) -> str:
     begun = [line.split("[", 1)[0].strip(" -") for line in said.splitlines() if line.startswith("  - ")]
     where = f"Migration {begun[-1]}" if begun else "Migrating"
@@ -89,7 +118,11 @@ def _sentence(error: asyncpg.PostgresError, said: str) -> str:
 
 def main() -> None:
     """Migrate the database the settings name, and say so in one line."""
-    ran = asyncio.run(migrate(settings.load().database.direct_url))
+    chosen = settings.load()
+    url = chosen.database.direct_url
+    asyncio.run(check_budget(url, chosen.budget))
+    print(chosen.budget.table(), file=sys.stderr)  # noqa: T201  for the release's log
+    ran = asyncio.run(migrate(url))
     print(f"{ran} migrations run." if ran else "The database is up to date.", file=sys.stderr)  # noqa: T201  a program's one line to a person
 
 

@@ -14,12 +14,12 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 import structlog
-from prometheus_client import Gauge
 
 import settings
 from models.guard import LOST_CONNECTION
+from models.metrics import this_process
 from models.outbox import EVENTS_BELL
-from wire import logs
+from wire import logs, metrics
 from wire.bell import Listener
 from wire.redis import AWAY, Names, connect
 
@@ -35,8 +35,6 @@ TOO_LATE_S: Final = 300.0
 """Older events are not published when Redis comes back: by then every client has asked `sync` (each 30 s)."""
 LAG_ALARM_S: Final = 5.0
 STOP_S: Final = 0.8
-
-LAG = Gauge("megilance_relay_lag_seconds", "Age of the oldest event of the last batch when it was published.")
 
 # Only the active relay runs this, so the heads are locked by nobody else; the unique key (audience, seq) would refuse a
 # second one. Ids are drawn before the commit, so a lower id may arrive later: it is numbered when it does.
@@ -65,7 +63,7 @@ log = structlog.get_logger(__name__)
 class Relay:
     """One relay process."""
 
-    def __init__(self, database_url: str, redis_url: str, names: Names) -> None:
+    def __init__(self, database_url: str, redis_url: str, names: Names, release: str = "") -> None:
         self._database_url = database_url
         self._redis = connect(redis_url)
         self._listener = Listener(redis_url, names, sweep_s=SWEEP_S)
@@ -74,6 +72,10 @@ class Relay:
         self._owes = True
         """Whether numbered rows may still be unpublished: after a start, and after each failure of Redis."""
         self._was_away = False
+        registry = metrics.new_registry()
+        self._counted = metrics.Relay(registry)
+        self._process = this_process("relay", release)
+        self._reporter = metrics.Reporter(self._process.write, registry)
 
     def tell(self) -> None:
         """End soon."""
@@ -91,10 +93,12 @@ class Relay:
             try:
                 if await self._become_active(connection):
                     await self._serve(connection)
+                await self._process.leave(connection.fetch)
             except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
                 log.warning("relay.disconnected", error=type(error).__name__)
                 await self._rest(RECONNECT_S)
             finally:
+                self._counted.is_active.set(0)
                 # The lock goes with the session, and not before its last statement has ended.
                 connection.terminate()
         await self._listener.close()
@@ -104,13 +108,16 @@ class Relay:
         while not self._told.is_set():
             if await connection.fetchval("select pg_try_advisory_lock($1)", LOCK):
                 log.info("relay.active")
+                self._counted.is_active.set(1)
                 return True
+            await self._reporter.report(connection.fetch)
             await self._rest(STANDBY_S)
         return False
 
     async def _serve(self, connection: asyncpg.Connection) -> None:
         self._owes = True
         while not self._told.is_set():
+            await self._reporter.report(connection.fetch)
             numbered = await connection.fetch(NUMBER, BATCH)
             if self._owes:
                 # What an earlier round or relay numbered goes first, so that each audience hears its numbers in order.
@@ -148,9 +155,11 @@ class Relay:
         self._was_away = False
         await connection.execute(RELAYED, [row["id"] for row in rows])
         if len(fresh) < len(rows):
+            self._counted.too_late.inc(len(rows) - len(fresh))
             log.warning("relay.too_late", events=len(rows) - len(fresh))
         lag_s = max((row["age_s"] for row in rows), default=0.0)
-        LAG.set(lag_s)
+        self._counted.relayed.inc(len(fresh))
+        self._counted.lag_s.set(lag_s)
         if lag_s > LAG_ALARM_S:
             log.warning("relay.lag", seconds=round(lag_s, 1))
         return True
@@ -170,7 +179,7 @@ def encode(audience: str, seq: int, name: str, payload: str) -> bytes:
 async def relay() -> None:
     """Run a relay until SIGTERM or SIGINT, and out within a second."""
     config = settings.load()
-    one = Relay(config.database.direct_url, config.redis.url, Names(config.redis.prefix))
+    one = Relay(config.database.direct_url, config.redis.url, Names(config.redis.prefix), config.release)
     running = asyncio.create_task(one.run())
     loop, began = asyncio.get_running_loop(), time.monotonic()
     told = asyncio.Event()

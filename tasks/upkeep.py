@@ -6,8 +6,9 @@ from typing import Final
 
 import msgspec
 
-from models import guard, retention
+from models import guard, metrics, retention
 from models.jobs import TendPartitions
+from models.queue import minutes
 from tasks.job import Claim, Reschedule, performs
 
 MOST_SLICES: Final = 20
@@ -21,8 +22,10 @@ class Tended(msgspec.Struct, frozen=True):
     partitions: list[str]
     dropped: list[str]
     events: int
-    slots: int
+    keys: int
     callbacks: int
+    minutes: int
+    metrics: int
 
 
 @performs(TendPartitions)
@@ -36,8 +39,10 @@ async def tend_partitions(_: TendPartitions, __: Claim) -> Tended:
         partitions=partitions,
         dropped=dropped,
         events=await _in_slices(retention.forget_events),
-        slots=await _in_slices(retention.forget_slots),
+        keys=await _in_slices(retention.forget_keys),
         callbacks=await _in_slices(retention.forget_callbacks),
+        minutes=await _in_slices(minutes.forget),
+        metrics=await _in_slices(metrics.forget),
     )
 
 

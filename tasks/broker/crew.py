@@ -5,37 +5,31 @@ imported, in milliseconds. What needs PostgreSQL is done by one more child, the 
 dead, whose ids come through a pipe, and sweeps.
 """
 
-import asyncio
 import gc
 import os
 import signal
 import sys
 import time
+from collections import Counter
 from typing import Final, NoReturn
 from uuid import UUID, uuid4
 
-import asyncpg
 import msgspec
 import structlog
 
 import settings
 from models import guard
-from models.guard import LOST_CONNECTION
 from models.jobs import Queue
-from tasks.broker import statements
-from tasks.broker.sweeper import LOOK_S, Sweeper
+from tasks.broker.keeper import LAST_S, keep
 from tasks.broker.working import LAST_EXIT_S, work_until_told
-from wire.bell import Bell
-from wire.redis import Names
 
 LIVED_S: Final = 5.0
 """A child that lived shorter died of its start, and the next one waits."""
 LONGEST_BRAKE_S: Final = 10.0
 FIRST_BRAKE_S: Final = 0.2
+AT_ONCE: Final = 3
 TICK_S: Final = 0.5
-KEEPER_LAST_S: Final = 2.0
 KEEPER: Final = "keeper"
-ID_BYTES: Final = 16
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +51,7 @@ class Crew:
         self._threads = threads
         self._children: dict[int, Child] = {}
         self._due: list[tuple[float, str]] = []
-        self._short_lives = 0
+        self._short_lives: Counter[str] = Counter()
         self._is_told = False
         self._dead_in, self._dead_out = os.pipe()
 
@@ -70,9 +64,12 @@ class Crew:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         guard.engine()  # Piccolo connects once as its engine is made: here, not in every child
         gc.freeze()  # the children share what is loaded now, and no collection touches those pages
+        # A child has our handlers until it has its own: what reaches it before would be lost on it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, watched)
         self._start(KEEPER)
         for number in range(self._processes):
             self._start(f"worker {number}")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
         while not self._is_told:
             signal.pthread_sigmask(signal.SIG_BLOCK, watched)
             try:
@@ -139,9 +136,9 @@ class Crew:
 
     def _replace(self, child: Child, code: int) -> None:
         lived_s = time.monotonic() - child.began
-        self._short_lives = self._short_lives + 1 if lived_s < LIVED_S else 0
+        self._short_lives[child.role] = self._short_lives[child.role] + 1 if lived_s < LIVED_S else 0
         # The first few that die young are replaced at once: they may have been killed.
-        young = self._short_lives - 2 * self._processes
+        young = self._short_lives[child.role] - AT_ONCE
         brake_s = min(LONGEST_BRAKE_S, FIRST_BRAKE_S * 2**young) if young > 0 else 0
         log.warning("crew.child_died", role=child.role, code=code, lived_s=round(lived_s, 1), brake_s=brake_s)
         self._due.append((time.monotonic() + brake_s, child.role))
@@ -166,7 +163,7 @@ class Crew:
                 until += 1
             time.sleep(0.02)
         os.close(self._dead_out)  # the keeper reads the end of the pipe, and that its work is done
-        until = time.monotonic() + KEEPER_LAST_S + 1
+        until = time.monotonic() + LAST_S + 1
         while self._children and time.monotonic() < until:
             self._reap()
             time.sleep(0.02)
@@ -178,69 +175,3 @@ class Crew:
         for pid, child in self._children.items():
             if child.role != KEEPER:
                 os.kill(pid, number)
-
-
-def keep(dead_in: int) -> int:
-    """The keeper: release the rows of the workers whose ids arrive, and sweep, until the pipe ends."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # the launcher says when, by closing the pipe
-    asyncio.run(_keep(dead_in))
-    return 0
-
-
-async def _keep(dead_in: int) -> None:
-    config = settings.load()
-    bell = Bell(config.redis.url, Names(config.redis.prefix))
-    dead: asyncio.Queue[UUID | None] = asyncio.Queue()
-    asyncio.get_running_loop().add_reader(dead_in, _read_dead, dead_in, dead)
-    sweeper = Sweeper(overdue=True)
-    waiting: list[UUID] = []
-    last_until = float("inf")
-    while time.monotonic() < last_until:
-        try:
-            connection = await asyncpg.connect(config.database.direct_url, timeout=2, command_timeout=5)
-        except (*LOST_CONNECTION, asyncpg.PostgresError):
-            await asyncio.sleep(0.2)
-            continue
-        try:
-            sweeper.forget()
-            while last_until == float("inf") or waiting:
-                rung = await _release(connection, waiting) | await sweeper.sweep(connection)
-                if rung:
-                    bell(rung)
-                if last_until != float("inf"):
-                    break
-                try:
-                    told = await asyncio.wait_for(dead.get(), LOOK_S)
-                except TimeoutError:
-                    continue
-                if told is None:
-                    last_until = time.monotonic() + KEEPER_LAST_S
-                else:
-                    waiting.append(told)
-            break
-        except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
-            log.warning("keeper.disconnected", error=type(error).__name__)
-        finally:
-            connection.terminate()
-    await bell.close()
-
-
-def _read_dead(dead_in: int, dead: "asyncio.Queue[UUID | None]") -> None:
-    read = os.read(dead_in, ID_BYTES * 64)
-    for start in range(0, len(read), ID_BYTES):
-        dead.put_nowait(UUID(bytes=read[start : start + ID_BYTES]))
-    if not read:
-        asyncio.get_running_loop().remove_reader(dead_in)
-        dead.put_nowait(None)
-
-
-async def _release(connection: asyncpg.Connection, waiting: list[UUID]) -> set[str]:
-    rung: set[str] = set()
-    while waiting:
-        taken = await connection.fetch(statements.RELEASE_REAPED, waiting[0])
-        if taken:
-            log.info("keeper.released", worker=str(waiting[0]), jobs=len(taken))
-        rung |= {one["queue"] for one in taken}
-        waiting.pop(0)
-    return rung

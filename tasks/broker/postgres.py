@@ -17,16 +17,17 @@ from dramatiq.middleware import AsyncIO, Middleware, MiddlewareError
 
 import settings
 from models import guard
+from models.jobs import ALIASES, Queue
+from tasks.broker.claim import Claim
 from tasks.broker.feeder import Feeder, Post
 from tasks.broker.performing import perform
 from tasks.broker.shift import Shift
-from tasks.job import PERFORMERS, Claim
+from tasks.job import PERFORMERS
 from wire.bell import Bell
+from wire.budget import WORKER_POOL
 from wire.notices import Announcer
 from wire.redis import Names
 
-CONNECTIONS: Final = 4
-"""Of a worker process' pool: performers hold one only inside a transaction. The feeder has one of its own besides."""
 WAKE_MS: Final = 300
 """How often idle threads of Dramatiq look whether they should end."""
 OPEN_PAUSE_S: Final = 0.5
@@ -65,7 +66,7 @@ class Boot(Middleware):
         thread = get_event_loop_thread()
         if thread is None:
             raise MiddlewareError("Dramatiq's event loop did not start")
-        broker.loop = thread.loop
+        broker.loop = broker.shift.loop = thread.loop
         try:
             thread.run_coroutine(broker.open())
         except Exception as error:
@@ -92,14 +93,14 @@ class Boot(Middleware):
 class PgBroker(dramatiq.Broker):
     """The broker of one worker process. Nothing is enqueued here: `models.outbox.enqueue` does, in a transaction."""
 
-    def __init__(self, post: Post, shift: Shift, told: threading.Event, *, pool_size: int = CONNECTIONS) -> None:
+    def __init__(self, post: Post, shift: Shift, told: threading.Event, *, pool_size: int = WORKER_POOL) -> None:
         """`told`: set when the process should end."""
         super().__init__(middleware=[AsyncIO(), Boot()])
         self.queues: dict[str, None] = {}
         self.told = told
         self.post = post
         self.shift = shift
-        self.feeder = Feeder(post, shift, self.hand_over)
+        self.feeder = Feeder(post, shift, self.hand_over, self.unbegun)
         self.is_closing = threading.Event()
         self.loop: asyncio.AbstractEventLoop
         self.worker: dramatiq.Worker
@@ -107,7 +108,9 @@ class PgBroker(dramatiq.Broker):
         for queue in post.queues:
             self.declare_queue(queue.value)
         for kind, performer in PERFORMERS.items():
-            dramatiq.actor(actor_name=kind, queue_name=performer.job.queue.value, broker=self)(work)
+            # A renamed kind's rows may lie in another queue than its performer's; each queue costs a thread.
+            queue = performer.job.queue if performer.job.queue in post.queues else post.queues[0]
+            dramatiq.actor(actor_name=kind, queue_name=queue.value, broker=self)(work)
 
     async def open(self) -> None:
         """Open the pool, waiting for a PostgreSQL that is still away, and hang the bell."""
@@ -139,7 +142,7 @@ class PgBroker(dramatiq.Broker):
         """Give a claim to Dramatiq's worker threads. The live object travels: nothing is encoded here."""
         message = dramatiq.Message[Any](
             queue_name=claim.queue.value,
-            actor_name=claim.kind,
+            actor_name=ALIASES.get(claim.kind, claim.kind),
             args=(claim,),
             kwargs={},
             options={},
@@ -197,4 +200,5 @@ def post_from(config: settings.Settings, queues: tuple[Any, ...], threads: int) 
         queues=queues,
         threads=threads,
         release=config.release,
+        per_second={Queue.MAIL: config.post.per_second},
     )

@@ -41,7 +41,7 @@ def work_until_told(worker_id: UUID, queues: tuple[Queue, ...], threads: int) ->
         signal.signal(number, lambda _number, _frame: told.set())
     config = settings.load()
     uvloop.install()
-    broker = PgBroker(post_from(config, queues, threads), Shift(worker_id), told)
+    broker = PgBroker(post_from(config, queues, threads), Shift(worker_id, queues), told)
     parent = os.getppid()
     worker = dramatiq.Worker(broker, queues=set(broker.queues), worker_timeout=WAKE_MS, worker_threads=threads)
     try:
@@ -87,6 +87,8 @@ def _drain(broker: PgBroker, worker: dramatiq.Worker, drain_s: float) -> None:
 def _abandon(broker: PgBroker) -> None:
     """The last exit: give back what is still held (the fence covers what still runs) and end."""
     log.error("worker.abandoned", jobs=[claim.kind for claim, _ in list(broker.feeder.mine.values())])
-    broker.feeder.give_back([claim for claim, _ in list(broker.feeder.mine.values())], GIVE_BACK_S)
-    sys.stderr.flush()
-    os._exit(ABANDONED_EXIT)
+    try:
+        broker.feeder.give_back([claim for claim, _ in list(broker.feeder.mine.values())], GIVE_BACK_S)
+    finally:
+        sys.stderr.flush()
+        os._exit(ABANDONED_EXIT)
