@@ -1,5 +1,6 @@
 """The composition root of the API: settings in, one ASGI application out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
@@ -19,6 +20,7 @@ from api import (
     escrow,
     health,
     jobs,
+    metrics,
     milestones,
     notifications,
     projects,
@@ -26,16 +28,20 @@ from api import (
     stripe,
     webhooks,
 )
+from api.admin import jobs as admin_jobs
+from api.admin import pages as admin_pages
 from api.answers import Answer, Question
 from api.auth import Authentication, provide_caller
+from api.metrics import Scrape
 from api.problems import EXCEPTION_HANDLERS
 from api.requests import MAX_BODY_BYTES, Application, refuse_other_media
 from api.waiting import ENDED, Waiting
 from models import guard
-from models.jobs import read_many
+from models.queue.views import read_many
 from settings import Settings
 from wire import logs
 from wire.bell import Bell
+from wire.metrics import Web, new_registry
 from wire.notices import Notices
 from wire.redis import Names
 from wire.tokens import Tokens
@@ -43,12 +49,16 @@ from wire.tokens import Tokens
 ROUTERS: Final = (
     accounts.router,
     accounts.pages,
+    admin_jobs.router,
+    admin_pages.router,
     contracts.router,
     documentation.pages,
     documentation.router,
     escrow.router,
     health.router,
     jobs.router,
+    metrics.pages,
+    metrics.router,
     milestones.router,
     notifications.router,
     projects.router,
@@ -78,7 +88,7 @@ async def _ended(job_ids: Sequence[UUID]) -> Iterable[UUID]:
     return [job.id for job in await read_many(list(job_ids)) if job.status in ENDED]
 
 
-def _life(chosen: Settings) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _life(chosen: Settings, counted: Web, scraped: Scrape) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     """What lives as long as the application: the pool, the bell, the notices."""
     names = Names(chosen.redis.prefix)
 
@@ -91,10 +101,12 @@ def _life(chosen: Settings) -> Callable[[Litestar], AbstractAsyncContextManager[
         bell, notices = Bell(chosen.redis.url, names), Notices(chosen.redis.url, names, _ended)
         guard.hang_bell(bell)
         await notices.open()
-        app.state.waiting = Waiting(notices, chosen.web.job_wait_s)
+        app.state.waiting = Waiting(notices, chosen.web.job_wait_s, counted)
+        reporting = asyncio.create_task(scraped.report_forever())
         try:
             yield
         finally:
+            await scraped.leave(reporting)
             await notices.close()
             guard.hang_bell(lambda _: None)
             await bell.close()
@@ -110,10 +122,13 @@ def create_app() -> Litestar:
     logs.set_up(json=chosen.environment == settings.PRODUCTION, process="web")
     keys = chosen.tokens
     tokens = Tokens(keys.key, keys.old_keys, algorithm=keys.algorithm, access_minutes=keys.access_minutes)
+    registry = new_registry()
+    counted = Web(registry)
+    scraped = Scrape(registry, chosen)
     app = Application(
         route_handlers=ROUTERS,
-        lifespan=[_life(chosen)],
-        state=State({"settings": chosen, "tokens": tokens}),
+        lifespan=[_life(chosen, counted, scraped)],
+        state=State({"settings": chosen, "tokens": tokens, "scraped": scraped}),
         middleware=[DefineMiddleware(Authentication, tokens=tokens)],
         dependencies={"caller": Provide(provide_caller)},
         exception_handlers=EXCEPTION_HANDLERS,
@@ -127,6 +142,7 @@ def create_app() -> Litestar:
         logging_config=None,
         debug=False,
     )
+    app.counted = counted.requests
     app.hsts = chosen.web.public_url.startswith("https://")
     return app
 

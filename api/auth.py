@@ -98,7 +98,7 @@ def role(*allowed: Role) -> Guard:
     """A guard: only callers of these roles. Raises RoleNotAllowed."""
 
     async def check(connection: ASGIConnection[Any, Caller, Any, Any], _: BaseRouteHandler) -> None:
-        if connection.user.role not in allowed:
+        if connection.scope.get("method") != "OPTIONS" and connection.user.role not in allowed:
             raise RoleNotAllowed(f"This is for {' and '.join(one.value + 's' for one in allowed)} only.")
 
     return check
@@ -106,5 +106,5 @@ def role(*allowed: Role) -> Guard:
 
 async def verified(connection: ASGIConnection[Any, Caller, Any, Any], _: BaseRouteHandler) -> None:
     """A guard: only callers whose address is verified. Raises EmailUnverified."""
-    if not connection.user.verified:
+    if connection.scope.get("method") != "OPTIONS" and not connection.user.verified:
         raise EmailUnverified("Follow the link in the verification mail first; POST /api/auth/resend-verification.")

@@ -10,8 +10,9 @@ from litestar.params import FromPath, FromQuery, Parameter
 
 from api.auth import Asking
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page
-from models import jobs
-from models.jobs import JobView
+from models.jobs import JobStatus
+from models.queue import views
+from models.queue.views import JobView
 
 LISTING: Final = "jobs"
 Standing = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -47,6 +48,7 @@ def show(job: JobView) -> JobOut:
         kind=job.kind,
         status=job.status.name.lower(),
         attempts=job.attempts,
+        progress=job.progress,
         result=job.result,
         error=JobError(job.error_code, job.error_detail or "") if job.error_code else None,
         created_at=job.created_at,
@@ -58,7 +60,7 @@ def show(job: JobView) -> JobOut:
 @get("/{job_id:str}")
 async def read_job(caller: Asking, job_id: FromPath[UUID]) -> JobOut:
     """A job its caller caused; admins see every one."""
-    return show(await jobs.read(job_id, caller_id=caller.id, admin=caller.admin))
+    return show(await views.read(job_id, caller_id=caller.id, admin=caller.admin))
 
 
 @get("/")
@@ -69,12 +71,16 @@ async def list_jobs(
     kind: Annotated[str | None, Parameter(max_length=MAX_KIND_CHARS)] = None,
     status: FromQuery[Standing | None] = None,
 ) -> Page[JobOut]:
-    """The jobs one caused, newest first. With `status` a page may hold fewer than `limit` although the list goes on."""
+    """The jobs one caused, newest first."""
     before = decode_cursor(LISTING, cursor, UUID)
-    found = await jobs.list_own(caller.id, kind=kind, before=before, limit=limit + 1)
-    whole = page(LISTING, [show(one) for one in found], limit, lambda job: job.id)
-    # A job's status changes while one turns pages, so it is looked at within a page and never in the order.
-    return Page([job for job in whole.items if status in (None, job.status)], whole.next_cursor)
+    found = await views.list_own(
+        caller.id,
+        kind=kind,
+        status=None if status is None else JobStatus[status.upper()],
+        before=before,
+        limit=limit + 1,
+    )
+    return page(LISTING, [show(one) for one in found], limit, lambda job: job.id)
 
 
 router = Router("/api/jobs", route_handlers=[read_job, list_jobs], tags=["jobs"])

@@ -181,7 +181,7 @@ def answer_domain(_: Request[Any, Any, Any], error: DomainError) -> Answer[Probl
 def answer_validation(_: Request[Any, Any, Any], error: ValidationException) -> Answer[Problem]:
     """Fields that are missing, unknown, of the wrong type or out of bounds."""
     found: Any = error.extra if isinstance(error.extra, list) else []
-    errors = [FieldProblem(_path(one), str(one["message"])) for one in found]
+    errors = [FieldProblem(_path(one), _message(one)) for one in found]
     return problem("invalid", "The request has invalid fields." if errors else error.detail, errors=errors)
 
 
@@ -189,6 +189,12 @@ def _path(error: Mapping[str, Any]) -> str:
     """A field's path as the client wrote it: Litestar calls the whole body `data`, msgspec puts paths in messages."""
     key = str(error.get("key", ""))
     return "" if key == "data" else key
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    """What is wrong. Of a body that is not there Litestar only says what it would have called it."""
+    message = str(error["message"])
+    return "Send a JSON object." if message == repr("data") else message
 
 
 def answer_http(_: Request[Any, Any, Any], error: HTTPException) -> Answer[Problem]:

@@ -16,6 +16,7 @@ from litestar.types import Message, Receive, Scope, Send
 from models.base import uuid7
 from models.errors import Invalid
 from models.outbox import Origin, caused_by
+from wire.metrics import Requests
 
 log = structlog.get_logger("api.access")
 
@@ -46,6 +47,8 @@ class Application(Litestar):
 
     hsts: bool = False
     """Whether to tell browsers to come by https alone: only where the public address is https."""
+    counted: Requests
+    """Where every answer is counted."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         """Serve a request, or a lifespan event."""
@@ -67,7 +70,9 @@ class Application(Litestar):
             try:
                 await super().__call__(scope, receive, sending)
             finally:
-                _log(scope, status, began)
+                seconds = time.perf_counter() - began
+                self.counted.answered(scope["method"], scope.get("path_template"), status, seconds)  # type: ignore[typeddict-item]
+                _log(scope, status, seconds)
 
     def _put_headers(self, message: Message, request_id: str) -> None:
         headers = MutableScopeHeaders.from_message(message)
@@ -111,9 +116,9 @@ def _within(address: str, networks: Sequence[IPv4Network | IPv6Network] | None) 
     return networks is None or any(found in network for network in networks)
 
 
-def _log(scope: Scope, status: int, began: float) -> None:
+def _log(scope: Scope, status: int, seconds: float) -> None:
     path = scope["path"]
-    if status < 500 and path.startswith(QUIET):
+    if status < 400 and path.startswith(QUIET):
         return
     # The route's template where there is one, and never the query: links carry tokens there.
     log.info(
@@ -124,7 +129,7 @@ def _log(scope: Scope, status: int, began: float) -> None:
         route=scope.get("path_template"),
         status=status,
         user_id=getattr(scope.get("user"), "id", None),
-        ms=round((time.perf_counter() - began) * 1000, 1),
+        ms=round(seconds * 1000, 1),
     )
 
 

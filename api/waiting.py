@@ -18,10 +18,13 @@ from litestar import Request, Response
 from api.answers import Answer
 from api.jobs import show
 from api.problems import job_problem, problem
-from models import guard, jobs
-from models.jobs import JobStatus, JobView
+from models import guard
+from models.jobs import JobStatus
 from models.outbox import Enqueued
+from models.queue import views
+from models.queue.views import JobView
 from settings import MAX_JOB_WAIT_S
+from wire.metrics import Web
 from wire.notices import Notices
 
 log = structlog.get_logger(__name__)
@@ -50,6 +53,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
     notices: Notices
     default_s: float
+    counted: Web
 
 
 def preferred(sent: Sequence[str], default_s: float) -> Wait:
@@ -87,11 +91,13 @@ async def answer(
     job_id = _job_id(requested)
     wait = preferred(request.headers.getall("prefer", []), waiting.default_s)
     try:
-        response = await _response(waiting.notices, job_id, wait.seconds, on_success, status_code)
+        with waiting.counted.awaited.track_inprogress():
+            response = await _response(waiting.notices, job_id, wait.seconds, on_success, status_code)
     except guard.LOST_CONNECTION as error:
         # Committed, and now nobody can say how it went. The client looks later, as for any slow job.
         log.warning("waiting.database_away", error=type(error).__name__, job_id=str(job_id))
         response = _accepted(job_id, {"id": job_id, "status": "queued"})
+    waiting.counted.waits.labels("still_running" if response.status_code == 202 else "ended").inc()
     if wait.applied:
         response.set_header("Preference-Applied", wait.applied)
     return response
@@ -136,7 +142,7 @@ async def _ended_or_not(notices: Notices, job_id: UUID, wait_s: float) -> JobVie
 
 
 async def _read(job_id: UUID) -> JobView:
-    (job,) = await jobs.read_many([job_id])
+    (job,) = await views.read_many([job_id])
     return job
 
 
