@@ -27,12 +27,13 @@ USAGE = """usage: ./megilance COMMAND
   demo [--crash]                               drive the whole story, with proof at the end
   test [pytest arguments]                      run the tests
   check                                        run every check that CI runs
+  crash-test [--kills N --jobs M --seeds K]    kill everything at random, prove that nothing was lost or done twice
   migrate                                      bring the database to the newest form
   admin create --email E                       make an administrator
 
 Settings: PORT, MEGILANCE_HOME (data, .megilance), MEGILANCE_VENV (.venv), and everything in .env."""
 
-COMMANDS = {"up", "demo", "test", "check", "migrate", "admin"}
+COMMANDS = {"up", "demo", "test", "check", "crash-test", "migrate", "admin"}
 
 # What uv calls the settings a person may have given pip. Spaces separate a list for pip, commas some of uv's.
 PIP_TO_UV = {
@@ -171,7 +172,7 @@ def _synchronise(venv: Path) -> None:
     if _has_uv(venv, [*pip, "--quiet", "--requirement"]):
         command = [str(venv / "bin" / "uv"), "pip", "install", "--exact", "--require-hashes", "--python", python]
         if (
-            subprocess.run([*command, "--requirement", str(LOCK)], check=False, env=_uv_environment(python)).returncode
+            subprocess.run([*command, "--requirement", str(LOCK)], check=False, env=uv_environment(python)).returncode
             == 0
         ):
             return
@@ -202,7 +203,7 @@ def _has_uv(venv: Path, pip: list[str]) -> bool:
         return subprocess.run([*pip, file.name], check=False).returncode == 0
 
 
-def _uv_environment(python: str) -> dict[str, str]:
+def uv_environment(python: str) -> dict[str, str]:
     """The environment for uv: it reads neither pip's variables nor its files, so they are told in its words."""
     environment = dict(os.environ)
     asked = subprocess.run([python, "-m", "pip", "config", "list"], check=False, capture_output=True, text=True)

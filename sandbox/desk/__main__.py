@@ -48,6 +48,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "up": _up,
     "test": commands.test,
     "check": commands.check,
+    "crash-test": commands.crash_test,
     "migrate": commands.migrate,
     "demo": commands.demo,
     "admin": commands.admin,

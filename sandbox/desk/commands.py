@@ -46,6 +46,13 @@ def test(arguments: list[str]) -> NoReturn:
     os.execve(command[0], command, _tool_environment())  # noqa: S606
 
 
+def crash_test(arguments: list[str]) -> NoReturn:
+    """Become the soak: servers of its own, kills at random, and the proof. Needs no desk, and leaves one alone."""
+    command = python_module("tests.crashes.soak", *arguments)
+    os.chdir(ROOT)
+    os.execve(command[0], command, _tool_environment())  # noqa: S606
+
+
 def check(_: list[str]) -> int:
     """Run every check, all of them even when one fails. Returns 0 when all passed."""
     results = []

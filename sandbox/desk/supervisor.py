@@ -67,7 +67,7 @@ class Desk:
         """The addresses a person or a program may want."""
         base = self.places.public_url
         urls = {
-            "api": base, "docs": f"{base}/api/docs", "socket.io": f"{base}/socket.io/",
+            "api": base, "docs": f"{base}/api/docs", "admin": f"{base}/admin/jobs", "socket.io": f"{base}/socket.io/",
             "database": self.places.database_url, "redis": self.places.redis_url,
         }  # fmt: skip
         if self.places.mail_port:
@@ -301,7 +301,7 @@ def refuse_taken_port(host: str, port: int) -> None:
 def show_addresses(desk: Desk) -> None:
     """Print what a person may want to open, and as whom."""
     names = {
-        "api": "API", "docs": "API's documentation", "socket.io": "Socket.IO",
+        "api": "API", "docs": "API's documentation", "admin": "Jobs, for admins", "socket.io": "Socket.IO",
         "mail": "Mail outbox", "stripe": "Stripe's stand-in", "database": "PostgreSQL", "redis": "Redis",
     }  # fmt: skip
     urls = desk.urls()
@@ -328,6 +328,7 @@ async def run_desk(order: Order) -> int:
             redis_url=databases.redis_url,
             stripe_port=None if "STRIPE_SECRET_KEY" in given else free_port(),
             mail_port=None if "AWS_ACCESS_KEY_ID" in given else free_port(),
+            scale=order.processes,
         )
         environment = service_environment(given, desk_secrets(order.home), places)
         desk = Desk(order, databases, places, environment)

@@ -73,13 +73,14 @@ def desk_secrets(home: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Places:
-    """Where a desk's parts listen. None: the real provider is used."""
+    """Where a desk's parts listen, and how many of each there are. None: the real provider is used."""
 
     port: int
     database_url: str
     redis_url: str
     stripe_port: int | None
     mail_port: int | None
+    scale: str = ""
 
     @property
     def public_url(self) -> str:
@@ -118,6 +119,7 @@ def service_environment(given: dict[str, str], kept: dict[str, str], places: Pla
     chosen = {
         "DATABASE_URL": places.database_url,
         "REDIS_URL": places.redis_url,
+        "SCALE": places.scale,
         "BIND_HOST": LOOPBACK,
         "PYTHONUNBUFFERED": "1",
         # The Procfile's `uvicorn` and `python` are this environment's, whatever else PATH knows.
