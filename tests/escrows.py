@@ -19,11 +19,12 @@ from models.accounts import Person
 from models.escrow import funding, releasing
 from models.escrow.funding import FundingRequested
 from models.escrow.releasing import ReleaseRequested
-from models.jobs import Job, JobStatus, JobView, Queue
+from models.jobs import Job, JobStatus, Queue
 from models.ledger import accounts, proof
 from models.ledger.posting import balance
 from models.money import fee_of
 from models.proposals import Stage
+from models.queue.views import JobView
 from tests import factories, worlds
 from tests.performing import perform_all, perform_killed, perform_now, release_dead
 from tests.stripe_sandbox import StripeSandbox

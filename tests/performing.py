@@ -4,6 +4,7 @@ Three ways for every performer: it works (`perform_now`), it works twice (`give_
 survives a crash between two steps (`killed_before`).
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,15 +12,22 @@ from typing import Any
 from unittest.mock import patch
 from uuid import UUID, uuid4
 
-from models import guard, jobs
-from models.jobs import POLICIES, JobView, Queue
+from models import guard
+from models.jobs import POLICIES, Queue
+from models.queue import views
+from models.queue.views import JobView
 from tasks.broker import statements
 from tasks.broker.feeder import DEADLINE_MARGIN_S
 from tasks.broker.performing import give_back, perform
 from tasks.broker.shift import Shift
 from tasks.job import Claim
 
-CLAIM_ONE = statements.claiming(statements.BY_ID)
+BY_ID = """
+select job_id, ($3::float8[])[1] as limit_s from job_live
+ where job_id = $6 and status = 0 and run_at <= now() and queue = any($1::text[])
+   and $2::timestamptz[] is not null and $4 > 0 for update
+"""
+CLAIM_ONE = statements.claiming(BY_ID)
 
 
 class Killed(BaseException):
@@ -34,25 +42,14 @@ async def claim_now(job_id: UUID, shift: Shift | None = None) -> Claim:
         CLAIM_ONE,
         [queue.value for queue in queues],
         [datetime(2000, 1, 1, tzinfo=UTC)],
-        [max(policy.time_limit_s for policy in POLICIES.values()) + DEADLINE_MARGIN_S],
+        [max(policy.time_limit_s or 0 for policy in POLICIES.values()) + DEADLINE_MARGIN_S],
         1,
         shift.worker_id,
         job_id,
     )
     assert row is not None, f"job {job_id} is not waiting"
-    return Claim(
-        shift,
-        job_id=UUID(int=row["job_id"].int),
-        claim_no=row["claim_no"],
-        attempt=row["attempts"],
-        lost=row["lost"],
-        kind=row["kind"],
-        version=row["version"],
-        queue=Queue(row["queue"]),
-        payload=row["payload"],
-        caller_id=row["caller_id"],
-        request_id=row["request_id"],
-    )
+    shift.loop = asyncio.get_running_loop()
+    return Claim(shift, row)
 
 
 async def perform_now(job_id: UUID, *, give_back_first: bool = False, even_if_early: bool = False) -> JobView:
@@ -124,5 +121,5 @@ async def perform_all(queues: tuple[Queue, ...] = tuple(Queue), *, most: int = 2
 
 async def view(job_id: UUID) -> JobView:
     """The job as its row stands."""
-    (found,) = await jobs.read_many([job_id])
+    (found,) = await views.read_many([job_id])
     return found

@@ -174,7 +174,8 @@ async def test_a_bad_body_is_refused(client: Client, content: bytes, status: int
 
 
 async def test_no_body_at_all_is_refused(client: Client):
-    check(await client.post("/probes/orders", headers=JSON), 422, "invalid")
+    body = check(await client.post("/probes/orders", headers=JSON), 422, "invalid")
+    assert body["errors"] == [{"field": "", "message": "Send a JSON object."}]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""])

@@ -104,6 +104,12 @@ async def test_a_wrong_field_is_named(app: Litestar) -> None:
     assert [one["field"] for one in problem["errors"]] == ["title"]
 
 
+async def test_no_body_at_all_is_refused_in_words(app: Litestar) -> None:
+    async with await calling(app, await factories.a_client()) as client:
+        refused = problem_of(await client.post("/api/projects"), 422, "invalid")
+    assert refused["errors"] == [{"field": "", "message": "Send a JSON object."}]
+
+
 async def test_writing_and_publishing_are_for_clients(app: Litestar) -> None:
     draft = await factories.a_project(open=False)
     freelancer, nobody = await calling(app, await factories.a_freelancer()), anonymous(app)

@@ -21,7 +21,8 @@ async def a_worker() -> AsyncIterator[None]:
     """While inside, jobs of the payments queue are worked."""
     config = settings.load()
     announcer = Announcer(config.redis.url, Names(config.redis.prefix))
-    shift = Shift(uuid4(), announcer)
+    shift = Shift(uuid4())
+    shift.announcer = announcer
 
     async def work() -> None:
         while True:

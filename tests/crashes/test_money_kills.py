@@ -3,16 +3,10 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import asyncpg
-import pytest
 
-import settings
 from models import guard
 from models.jobs import JobStatus
 from sandbox.postgres import Postgres
@@ -82,33 +76,6 @@ async def kill_then_let(stripe: StripeSandbox, steps: tuple[str, ...]) -> None:
         await kill_at(stripe, step)
         for later in steps[n + 1 :]:
             stripe.fault("timeout_after_commit", later, delay_s=HELD_S)
-
-
-@pytest.fixture
-async def own_postgres(database: str) -> Any:
-    """A PostgreSQL of this test's own, durable, that it may kill; the pool and the settings point at it."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o711)  # noqa: ASYNC240  once, at the start
-        server = Postgres(Path(directory) / "postgres", fsync=True)
-        url = server.start()
-        try:
-            before = os.environ["DATABASE_URL"]
-            await _point_at(url)
-            await asyncio.to_thread(subprocess.run, [sys.executable, "-m", "tasks.migrate"], check=True)
-            yield server
-            await _point_at(before)
-        finally:
-            server.stop()
-
-
-async def _point_at(url: str) -> None:
-    import piccolo_conf  # behind the settings that the fixtures made
-
-    await guard.close_pool()
-    os.environ["DATABASE_URL"] = os.environ["DATABASE_DIRECT_URL"] = url
-    settings.load.cache_clear()
-    piccolo_conf.DB.config = {"dsn": url}
-    await guard.open_pool(max_size=8)
 
 
 async def test_postgresql_dies_while_stripe_captures(stripe: StripeSandbox, own_postgres: Postgres, start: Start):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import settings
+from wire import budget
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,11 +72,50 @@ def test_good_settings_are_read() -> None:
         ("STRIPE_PLATFORM_FEE_PERCENT", "51"), ("JOB_WAIT_SECONDS", "21"), ("DRAIN_SECONDS", "0"),
         ("SOCKETIO_TRANSPORTS", "carrier-pigeon"), ("ENVIRONMENT", "prod"), ("DATABASE_POOL_SIZE", "1"),
         ("FRONTEND_URL", "example.com"), ("TRUSTED_PROXIES", "nginx"), ("STRIPE_API_BASE", "ftp://x"),
+        ("SCALE", "web"), ("SCALE", "worker_ml=1"), ("SCALE", "web=2x2"), ("SCALE", "web=1001"), ("SCALE", "web=-1"),
+        ("DATABASE_CONNECTION_LIMIT", "0"), ("REDIS_CONNECTION_LIMIT", "x"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_name(name: str, wrong: str) -> None:
     with pytest.raises(settings.SettingsError, match=name):
         settings.parse(GOOD | {name: wrong})
+
+
+def test_a_scale_that_a_server_has_no_room_for_is_refused_with_its_sum_and_its_parts() -> None:
+    scale = {"SCALE": "web=4,worker=3x4", "REDIS_CONNECTION_LIMIT": "70"}
+    with pytest.raises(settings.SettingsError) as refusal:
+        settings.parse(GOOD | scale)
+
+    assert (
+        "DATABASE_CONNECTION_LIMIT is 97, and SCALE needs 114 connections to PostgreSQL: "
+        "web 32, realtime 8, worker 63, worker_money 6, relay 1, clock 3, release 1"
+    ) in str(refusal.value)
+    assert (
+        "REDIS_CONNECTION_LIMIT is 70, and SCALE needs 72 connections to Redis: "
+        "web 12, realtime 1, worker 51, worker_money 5, relay 2, clock 1"
+    ) in str(refusal.value)
+
+
+def test_behind_a_pooler_only_direct_connections_are_the_servers() -> None:
+    pooled = settings.parse(GOOD | {"DATABASE_DIRECT_URL": "postgresql://u:p@server/megilance"})
+
+    assert (settings.parse(GOOD).budget.database, pooled.budget.database) == (33, 7)
+    assert (settings.parse(GOOD).database.is_pooled, pooled.database.is_pooled) == (False, True)
+
+
+def test_one_of_each_process_runs_unless_scale_says_otherwise() -> None:
+    found = settings.parse(GOOD | {"SCALE": " web=2, worker=2x4,clock=0"})
+
+    assert found.scale["web"] == settings.Scale(2, 1)
+    assert found.scale["worker"] == settings.Scale(2, 4)
+    assert found.scale["clock"] == settings.Scale(0, 1)
+    assert found.scale["relay"] == settings.Scale(1, 1)
+
+
+def test_every_process_of_the_procfile_has_its_place_in_the_budget() -> None:
+    lines = (ROOT / "Procfile").read_text(encoding="utf-8").splitlines()
+
+    assert {line.partition(":")[0] for line in lines} == {*budget.KINDS, budget.RELEASE.role}
 
 
 def test_every_wrong_value_is_named_at_once() -> None:
@@ -96,7 +136,7 @@ def test_every_wrong_value_is_named_at_once() -> None:
         ("CORS_ORIGINS", "https://*"), ("CORS_ORIGINS", "null"), ("CORS_ORIGINS", "http://example.com"),
         ("SECRET_KEYS", "a"), ("SECRET_KEY", "change-me-please-change-me-please!"), ("STRIPE_WEBHOOK_SECRET", "x"),
         ("STRIPE_CONNECT_WEBHOOK_SECRET", "whsec_sandbox"), ("STRIPE_SECRET_KEY", "x"), ("STRIPE_PUBLISHABLE_KEY", "pk_test_1"),
-        ("REALTIME_PUBLIC_URL", "http://x.example"), ("TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("REALTIME_PUBLIC_URL", "http://x.example"), ("TRUSTED_PROXIES", "0.0.0.0/0"), ("METRICS_TOKEN", "prometheus"),
     ],
 )  # fmt: skip
 def test_production_refuses_what_is_weak_missing_or_a_stand_in(name: str, weak: str) -> None:

@@ -127,7 +127,7 @@ def test_up_serves_scales_writes_logs_and_leaves_nothing(bring_up: BringUp) -> N
     assert set(record["processes"]) == {
         "postgres", "redis", "web.1", "web.2", "realtime.1", "worker.1", "front_door",
     }  # fmt: skip
-    assert {desk.ask("/api/x") for _ in range(4)} == {f"web {record['processes'][f'web.{n}']['pid']}" for n in (1, 2)}
+    assert {desk.ask("/api/x") for _ in range(30)} == {f"web {record['processes'][f'web.{n}']['pid']}" for n in (1, 2)}
     assert desk.ask("/socket.io/?EIO=4").startswith("realtime")
     began = time.monotonic()
     output = desk.end(signal.SIGINT)

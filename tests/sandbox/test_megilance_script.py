@@ -84,6 +84,24 @@ def test_finished_environment_is_entered_at_once_from_anywhere(checkout: Path) -
     ]
 
 
+def test_each_command_is_known_at_the_door_and_behind_it(checkout: Path) -> None:
+    from sandbox.desk.__main__ import COMMANDS
+
+    assert set(COMMANDS) == installation.COMMANDS
+    make_finished_venv(checkout)
+    done = run(checkout, "crash-test", "--kills", "20", "--jobs", "1500")
+    assert done.stdout.splitlines()[0] == "-m sandbox.desk crash-test --kills 20 --jobs 1500"
+    for command in COMMANDS:
+        assert f"\n  {command}" in installation.USAGE
+
+
+def test_crash_test_becomes_the_soak_with_its_arguments() -> None:
+    asked = [sys.executable, "-m", "sandbox.desk", "crash-test", "--kills", "1"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "./megilance crash-test: error: --kills must be at least 8, one of each kind"
+
+
 def test_changed_lock_or_moved_checkout_is_not_taken_for_finished(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +187,7 @@ def test_uv_is_told_what_pip_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CERT", "/etc/own.pem")
     monkeypatch.setenv("UV_HTTP_TIMEOUT", "7")
     monkeypatch.setenv("PIP_TIMEOUT", "99")
-    told = installation._uv_environment(sys.executable)
+    told = installation.uv_environment(sys.executable)
     assert told["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
     assert told["UV_INDEX"] == "https://one.example https://two.example"
     assert told["UV_FIND_LINKS"] == "/wheels,/more"

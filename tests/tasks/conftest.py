@@ -8,8 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from types import ModuleType
+from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from models import guard
 from tests.tasks.probes import EFFECTS
@@ -41,6 +45,14 @@ def start(database: str) -> Iterator[Start]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@contextlib.contextmanager
+def hearing(module: ModuleType) -> Iterator[list[Any]]:
+    """What a module logs meanwhile, also when its logger remembers how another test had logs set up."""
+    with pytest.MonkeyPatch.context() as patched, capture_logs() as said:
+        patched.setattr(module, "log", structlog.get_logger())
+        yield said
 
 
 async def until(met: Callable[[], Awaitable[bool]], *, within_s: float = 10.0, what: str = "it") -> float:

@@ -5,14 +5,15 @@ import time
 
 import pytest
 
-from models import guard, jobs, outbox
+from models import guard, outbox
 from models.jobs import JobStatus
+from models.queue import views
 from tests.tasks.conftest import Start, until
 from tests.tasks.probes import Answer, Newer, Note
 
 
 async def _ended(*ids: object) -> bool:
-    found = await jobs.read_many(list(ids))  # type: ignore[arg-type]
+    found = await views.read_many(list(ids))  # type: ignore[arg-type]
     return all(one.finished_at is not None for one in found)
 
 
@@ -20,7 +21,7 @@ async def test_a_committed_job_runs_and_its_effect_and_end_commit_together(effec
     start("tests.tasks.probes", "--queues", "bulk,interactive", "--threads", "4")
     made = await guard.commit(outbox.enqueue, Note(key="one"))
     await until(lambda: _ended(made.job_id), what="the job")
-    (view,) = await jobs.read_many([made.job_id])
+    (view,) = await views.read_many([made.job_id])
     assert (view.status, view.attempts, view.result) == (JobStatus.SUCCEEDED, 1, {"key": "one"})
     assert await guard.value("select count(*) from effects") == 1
     assert await guard.value("select count(*) from job_live") == 0
@@ -38,7 +39,7 @@ async def test_a_job_without_an_effect_returns_its_result(effects: str, start: S
     start("tests.tasks.probes", "--queues", "interactive")
     made = [await guard.commit(outbox.enqueue, Answer(value=n)) for n in range(50)]
     await until(lambda: _ended(*(one.job_id for one in made)), what="50 answers")
-    found = await jobs.read_many([one.job_id for one in made])
+    found = await views.read_many([one.job_id for one in made])
     assert sorted(one.result["value"] for one in found) == list(range(50))
 
 

@@ -94,6 +94,81 @@ async def test_partitions_are_made_ahead_and_dropped_when_nothing_needs_them(dat
     ]  # fmt: skip
     await guard.commit(retention.make_partitions, date(2020, 1, 15))
     now = datetime.now(UTC)
-    assert await guard.commit(retention.drop_partitions, now) == ["jobs_2020_01", "jobs_2020_02", "jobs_2020_03"]
+    assert await guard.commit(retention.drop_partitions, now) == [
+        f"{parent}_2020_{month}" for parent in ("job_attempts", "jobs") for month in ("01", "02", "03")
+    ]
     assert await guard.commit(retention.drop_partitions, now) == []
     assert await guard.value("select count(*) from jobs") == 0
+
+
+async def _shown(name: str) -> tuple[object, ...]:
+    found = await guard.only(
+        "select kind, every_s, missed, last_slot, last_job_id, next_slot from schedules where name = $1", name
+    )
+    return tuple(found.values())
+
+
+async def test_the_schedule_is_shown_with_what_it_last_did(database: str):
+    slot, entry = NOON.replace(second=0), _entry(Missed.LATEST)
+    minute = timedelta(seconds=60)
+    for _ in range(2):  # two clocks, one slot
+        await tick((entry,), NOON, {})
+    first = await guard.value("select job_id from job_live")
+    assert await _shown("probe") == ("escrow.sweep", 60, "latest", slot, first, slot + minute)
+    await tick((entry,), NOON + minute, {})
+    second = await guard.value("select job_id from job_live where job_id <> $1", first)
+    assert await _shown("probe") == ("escrow.sweep", 60, "latest", slot + minute, second, slot + 2 * minute)
+    assert await guard.value("select seen_at >= now() - interval '1 minute' from schedules")
+
+
+async def test_a_slot_that_is_let_pass_moves_the_schedule_on_and_keeps_what_it_last_did(database: str):
+    entry = Entry("late", 3600, jobs.SweepEscrow, Missed.NONE)
+    assert await tick((entry,), NOON, {}) == 0 + (NOON.second <= 30)
+    before = await _shown("late")
+    assert await tick((entry,), NOON + timedelta(hours=1, minutes=5), {}) == 0
+    after = await _shown("late")
+    assert after[:5] == before[:5]
+    assert after[5] == NOON.replace(second=0) + timedelta(hours=2)
+
+
+async def test_an_entry_that_changes_is_shown_as_it_is_now(database: str):
+    await tick((_entry(Missed.LATEST),), NOON, {})
+    await tick((Entry("probe", 120, jobs.CheckLedger, Missed.ALL),), NOON, {})
+    assert (await _shown("probe"))[:3] == ("invariants.check_ledger", 120, "all")
+
+
+async def test_a_partition_that_a_live_job_needs_is_kept_with_all_older_ones(database: str):
+    await guard.commit(retention.make_partitions, date(2020, 1, 15))
+    await guard.rows("insert into job_live (job_id, queue) select uuid7_floor('2020-02-03'), 'bulk'")
+    assert await guard.commit(retention.drop_partitions, datetime.now(UTC)) == []
+    assert await guard.value("select to_regclass('job_attempts_2020_01') is not null")
+    await guard.rows("delete from job_live")
+    assert len(await guard.commit(retention.drop_partitions, datetime.now(UTC))) == 6
+    assert await guard.value("select to_regclass('job_attempts_2020_01') is null")
+
+
+async def test_partitions_within_keeping_are_kept_to_the_month(database: str):
+    await guard.commit(retention.make_partitions, date(2027, 1, 15))
+    kept = datetime(2027, 6, 30, tzinfo=UTC)  # 120 days back is the 2nd of March
+    dropped = await guard.commit(retention.drop_partitions, kept)
+    assert {"jobs_2027_01", "jobs_2027_02", "job_attempts_2027_02"} <= set(dropped)
+    assert "jobs_2027_03" not in dropped
+    assert await guard.value("select to_regclass('jobs_2027_03') is not null")
+
+
+async def test_keys_that_stand_for_something_are_kept_and_a_slice_goes_at_a_time(database: str):
+    rows = [
+        ("clock:a:2027-01-01T00:00:00Z", 41), ("clock:a:2027-02-01T00:00:00Z", 39), ("hourly:x:1:2027010100", 41),
+        ("coalesce:a", 41), ("coalesce:b", 39), ("clockwork", 400), ("mail:1", 400), ("hourlyrate", 400),
+    ]  # fmt: skip
+    for key, days in rows:
+        await guard.rows(
+            "insert into job_keys (key, job_id, created_at) values ($1, gen_random_uuid(), now() - $2 * interval '1 day')",
+            key,
+            days,
+        )
+    assert await guard.commit(retention.forget_keys) == 3
+    assert await guard.commit(retention.forget_keys) == 0
+    assert {one["key"] for one in await guard.rows("select key from job_keys")} == {
+        "clock:a:2027-02-01T00:00:00Z", "coalesce:b", "clockwork", "mail:1", "hourlyrate",
+    }  # fmt: skip

@@ -7,9 +7,10 @@ import pytest
 
 from models import guard, payments
 from models.escrow import funding, releasing
-from models.jobs import JobStatus, JobView, ReleaseMilestone, SecureHold, SweepEscrow
+from models.jobs import JobStatus, ReleaseMilestone, SecureHold, SweepEscrow
 from models.ledger import accounts
 from models.ledger.posting import balance
+from models.queue.views import JobView
 from tasks.gateways import cards
 from tasks.intents import seen
 from tests import worlds

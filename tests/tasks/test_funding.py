@@ -8,7 +8,8 @@ import pytest
 from models import guard, outbox
 from models.errors import WrongState
 from models.escrow import funding
-from models.jobs import ExpireFunding, FundMilestone, JobStatus, JobView, SweepEscrow
+from models.jobs import ExpireFunding, FundMilestone, JobStatus, SweepEscrow
+from models.queue.views import JobView
 from tasks.gateways import cards
 from tasks.intents import seen
 from tests import worlds

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from models import guard, jobs, outbox
-from models.jobs import Job
+from models import guard, outbox
+from models.jobs import Job, Queue
+from models.queue import views
 from tasks.launch import parse
 from tests.tasks.conftest import Start, until
 from tests.tasks.probes import Note, Stubborn
@@ -81,7 +82,7 @@ async def test_a_killed_child_is_replaced_and_its_jobs_run_again_within_a_second
     assert await until(again, within_s=3, what="running again") < 1.0
 
     async def ended() -> bool:
-        return all(one.finished_at for one in await jobs.read_many(made))
+        return all(one.finished_at for one in await views.read_many(made))
 
     await until(ended, what="the end")
     assert await guard.value("select count(*) from effects") == 4
@@ -102,4 +103,4 @@ def test_a_command_line_that_makes_no_sense_is_refused(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         parse(["--queues", "bulk,letters"])
     assert "no such queue: letters" in capsys.readouterr().err
-    assert parse(["--queues", "mail, bulk,mail"]).queues == (jobs.Queue.MAIL, jobs.Queue.BULK)
+    assert parse(["--queues", "mail, bulk,mail"]).queues == (Queue.MAIL, Queue.BULK)

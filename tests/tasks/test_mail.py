@@ -8,8 +8,9 @@ import pytest
 import settings
 from models import guard, mail, outbox
 from models.accounts import Person
-from models.jobs import JobStatus, JobView, SendMail
+from models.jobs import JobStatus, SendMail
 from models.mail import MailKind
+from models.queue.views import JobView
 from tasks import mail as mailing
 from tasks.gateways import post
 from tasks.gateways.post import Post

@@ -14,6 +14,7 @@ import pytest
 from models import guard, piccolo_app
 from tasks import migrate
 from tasks.migrate import MigrationFailed
+from wire.budget import Budget, budget, parse_scale
 
 BROKEN = '''
 """A migration that fails halfway."""
@@ -60,10 +61,36 @@ async def test_several_at_once_are_one(empty: str):
         )
         for _ in range(3)
     ]
-    said = sorted([(await one.communicate())[1].decode() for one in programs])
+    said = sorted([(await one.communicate())[1].decode().splitlines()[-1] for one in programs])
     assert [one.returncode for one in programs] == [0, 0, 0]
-    assert said[1:] == ["The database is up to date.\n"] * 2, said
-    assert said[0].endswith("migrations run.\n")
+    assert said[1:] == ["The database is up to date."] * 2, said
+    assert said[0].endswith("migrations run.")
+
+
+async def test_a_release_whose_connections_the_server_does_not_allow_is_refused(database: str):
+    def asked_for(web: int) -> Budget:
+        scale = parse_scale(f"web={web}")
+        return budget(scale, pool_size=8, is_pooled=False, database_limit=10_000, redis_limit=10_000)
+
+    allowed = await guard.value(
+        """select current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+                - coalesce(current_setting('reserved_connections', true)::int, 0)"""
+    )
+    others = asked_for(0).database
+    await migrate.check_budget(database, asked_for((allowed - others) // 8))
+    with pytest.raises(MigrationFailed, match=rf"the server allows {allowed}; nothing was changed"):
+        await migrate.check_budget(database, asked_for((allowed - others) // 8 + 1))
+
+
+async def test_the_limit_of_our_role_counts_too(database: str):
+    needed = budget(parse_scale(""), pool_size=8, is_pooled=False, database_limit=97, redis_limit=97)
+    role = await guard.value("select current_user::text")
+    await guard.rows(f'alter role "{role}" connection limit {needed.database - 1}')
+    try:
+        with pytest.raises(MigrationFailed, match=rf"the server allows {needed.database - 1}; "):
+            await migrate.check_budget(database, needed)
+    finally:
+        await guard.rows(f'alter role "{role}" connection limit -1')
 
 
 async def test_one_that_fails_leaves_nothing_behind_and_says_which(

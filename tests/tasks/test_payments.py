@@ -4,7 +4,8 @@ import pytest
 
 from models import guard, outbox
 from models.errors import NotFound
-from models.jobs import JobView, OpenPayoutAccount
+from models.jobs import OpenPayoutAccount
+from models.queue.views import JobView
 from tasks.gateways import cards
 from tests import factories, worlds
 from tests.escrows import (

@@ -34,7 +34,7 @@ class Desk:
 
 
 def account(endpoint: str) -> settings.Post:
-    return settings.Post("us-east-1", "sandbox", "sandbox", "MegiLance <noreply@megilance.com>", endpoint)
+    return settings.Post("us-east-1", "sandbox", "sandbox", "MegiLance <noreply@megilance.com>", endpoint, 14.0)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from collections import defaultdict
 import msgspec
 import redis.asyncio
 
-from models import events, guard, outbox
+from models import events, guard, metrics, outbox
 from tasks.relay import TOO_LATE_S
 from tests.tasks.conftest import Start, until
+from wire.metrics import Family
 
 
 async def _publish(count: int, *audiences: events.Audience) -> None:
@@ -120,6 +121,26 @@ async def test_one_relay_is_active_and_another_takes_over(database: str, start: 
         start("tasks.relay")
     await until(_all_relayed, what="relaying after two kills")
     assert await _numbers() == {"user:1": list(range(1, 101))}
+
+
+async def test_it_shows_its_counts_while_it_lives_and_leaves_no_trace_when_told_to_end(database: str, start: Start):
+    relay = start("tasks.relay")
+
+    async def shown() -> bool:
+        return bool(await metrics.read_fresh())
+
+    await until(shown, what="a snapshot")
+    (found,) = await metrics.read_fresh()
+    families = {one.name: one for one in msgspec.json.decode(found.families or "[]", type=list[Family])}
+    assert (found.process.role, found.process.pid) == ("relay", relay.pid)
+    assert set(families) == {
+        "megilance_relay_lag_seconds", "megilance_relay_events", "megilance_relay_events_too_late", "megilance_relay_active",
+    }  # fmt: skip
+    assert [one.value for one in families["megilance_relay_active"].samples] == [1]
+
+    relay.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(relay.wait, 5) == 0
+    assert await metrics.read_fresh() == []
 
 
 async def test_sigterm_ends_it_within_a_second(database: str, start: Start):

@@ -22,7 +22,7 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _beat(shift: Shift) -> None:
-    await guard.rows(statements.BEAT, shift.worker_id, "host", 1, ["bulk"], "")
+    await guard.rows(statements.BEAT, shift.worker_id, "host", 1, ["bulk"], "", 8, [], [], [])
 
 
 async def _held() -> Shift:
@@ -88,4 +88,58 @@ async def test_a_row_long_past_its_deadline_is_taken_from_whoever_holds_it(datab
     await guard.rows("update job_live set deadline = now() - interval '61 s'")
     assert await one.sweep(connection) == {"bulk"}
     assert not await _is_held()
+    await connection.close()
+
+
+async def test_after_a_slow_look_nothing_that_was_seen_counts(database: str, monkeypatch: pytest.MonkeyPatch):
+    """The sweeper itself stood still: so may everybody else have."""
+    monkeypatch.setattr(sweeper, "SLOW_LOOK_S", 0.5)
+    await _held()
+    connection = await asyncpg.connect(database)
+    one = Sweeper()
+    assert await one.sweep(connection) == set()
+    await asyncio.sleep(0.6)
+    assert await one.sweep(connection) == set()
+    assert await _is_held()
+    await asyncio.sleep(0.35)
+    assert await one.sweep(connection) == {"bulk"}
+    await connection.close()
+
+
+async def test_what_is_overdue_is_taken_only_after_a_while_on_an_unbroken_connection(
+    database: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sweeper, "OVERDUE_LOOK_S", 0.3)
+    monkeypatch.setattr(sweeper, "SILENT_S", 60.0)
+    await _held()
+    await guard.rows("update job_live set deadline = now() - interval '61 s'")
+    connection = await asyncpg.connect(database)
+    one, other = Sweeper(overdue=True), Sweeper()
+    for _ in range(3):
+        assert await one.sweep(connection) == set()
+        await asyncio.sleep(0.2)
+        one.forget()  # the connection was broken: nobody could record an end meanwhile
+    assert await one.sweep(connection) == set()
+    await asyncio.sleep(0.35)
+    assert await other.sweep(connection) == set()  # that look is the clock's and the launchers'
+    await guard.rows("update job_live set deadline = now() - interval '59 s'")
+    assert await one.sweep(connection) == set()
+    await guard.rows("update job_live set deadline = now() - interval '61 s'")
+    await asyncio.sleep(0.35)
+    assert await one.sweep(connection) == {"bulk"}
+    assert not await _is_held()
+    await connection.close()
+
+
+async def test_a_look_counts_who_serves_each_queue(database: str):
+    await _beat(Shift(uuid4()))
+    await _beat(Shift(uuid4()))
+    await guard.rows(statements.BEAT, uuid4(), "host", 1, ["mail", "bulk"], "", 8, [], [], [])
+    connection = await asyncpg.connect(database)
+    one = Sweeper()
+    await one.sweep(connection)
+    assert one.serving == {"bulk": 3, "mail": 1}
+    await guard.rows("delete from workers")
+    await one.sweep(connection)
+    assert one.serving == {}
     await connection.close()

@@ -1,0 +1,81 @@
+"""An admin at a browser: cookies are kept, forms are filled in as the page gave them, other sites are other sites."""
+
+import re
+from collections.abc import AsyncIterator
+from html import unescape
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Litestar
+
+from models import accounts, guard
+from models.accounts import Person, Role
+from tests.api.callers import BASE
+from tests.api.conftest import PASSWORD
+from wire.passwords import hash_now
+
+HASH = hash_now(PASSWORD)
+FIELD = re.compile(r'name="([^"]+)"[^>]* value="([^"]*)"')
+
+
+async def a_user(role: Role = Role.ADMIN, email: str = "ada@example.com") -> Person:
+    """Somebody with a password."""
+    return await guard.commit(
+        accounts.register,
+        email=email,
+        password_hash=HASH,
+        first_name="Ada",
+        last_name="<Admin>",
+        role=role,
+        verified=True,
+    )
+
+
+class Browser(httpx.AsyncClient):
+    """As much of one as forms need."""
+
+    async def token(self, path: str = "/admin/jobs") -> str:
+        """The token that the forms of a page carry."""
+        found = re.search(r'name="form_token" value="([^"]+)"', (await self.get(path)).text)
+        assert found, "a page without a form"
+        return found[1]
+
+    async def press(self, path: str, *, token: str | None = None, **fields: str) -> httpx.Response:
+        """Send a form of the page of jobs."""
+        return await self.post(path, data={"form_token": token or await self.token(), **fields})
+
+    async def sign_in(self, email: str = "ada@example.com", password: str = PASSWORD, **fields: str) -> httpx.Response:
+        """Fill in the sign-in form."""
+        token = await self.token("/admin/sign-in")
+        return await self.post(
+            "/admin/sign-in", data={"form_token": token, "email": email, "password": password, **fields}
+        )
+
+
+def browser(app: Litestar, **headers: str) -> Browser:
+    """A browser that has been nowhere yet."""
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    return Browser(
+        transport=transport, base_url=BASE, headers={"Origin": BASE, "Sec-Fetch-Site": "same-origin", **headers}
+    )
+
+
+def text_of(answer: httpx.Response) -> str:
+    """The page as a reader has it."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
+
+
+@pytest.fixture
+async def visitor(app: Litestar) -> AsyncIterator[Browser]:
+    """Somebody at the door."""
+    async with browser(app) as made:
+        yield made
+
+
+@pytest.fixture
+async def admin(visitor: Browser) -> Any:
+    """The same, signed in as an admin."""
+    visitor.person = await a_user()  # type: ignore[attr-defined]
+    assert (await visitor.sign_in()).status_code == 303
+    return visitor
