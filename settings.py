@@ -5,6 +5,7 @@ wrong. In production a missing, weak or sandbox value is wrong.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -16,12 +17,17 @@ from urllib.parse import urlsplit
 import msgspec
 
 from wire.budget import Budget, Scale, ScaleError, budget, parse_scale
+from wire.limits import Limit, parse_limit
+from wire.places import MapUnreadable, Places
 
 MIN_SECRET_CHARS: Final = 32
 MAX_JOB_WAIT_S: Final = 20
 PRODUCTION: Final = "production"
 MIN_WEBHOOK_SECRET_CHARS: Final = 30
 """Stripe's have 38: `whsec_` and 32 more."""
+WIDEST_PROXIES: Final = 8
+WIDEST_PROXIES_V6: Final = 16
+"""10.0.0.0/8 is a private network; fc00::/7 is all of them, of which anybody has a /48."""
 GUESSABLE: Final = ("secret", "change", "your-", "password", "example", "megilance", "12345678")
 
 
@@ -79,6 +85,23 @@ class Post(msgspec.Struct, frozen=True):
     per_second: float
 
 
+class Sms(msgspec.Struct, frozen=True):
+    """Text messages through Twilio. An empty `account_sid`: none can be sent, and the answers say so."""
+
+    account_sid: str
+    auth_token: str
+    from_number: str
+    api_base: str
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How often one may ask, as `N/seconds` says it; None: as often as one likes. `routes` names exceptions."""
+
+    anonymous: Limit | None
+    user: Limit | None
+    routes: dict[str, Limit]
+
+
 class Web(msgspec.Struct, frozen=True):
     """What browsers see of us."""
 
@@ -115,6 +138,9 @@ class Settings(msgspec.Struct, frozen=True):
     tokens: Tokens
     stripe: Stripe
     post: Post
+    sms: Sms
+    limits: Limits
+    geoip_database: str
     web: Web
     fees: Fees
     metrics: Metrics
@@ -156,6 +182,14 @@ SETTINGS: Final = (
     Setting("SES_SENDER_EMAIL", "noreply@megilance.com", "the From of every mail"),
     Setting("SES_API_BASE", "", "where the SES SDK calls; unset: AWS; the sandbox's address on a desk"),
     Setting("SES_MAILS_PER_SECOND", "14", "the account's sending rate, which all workers share; 0.1 to 10000"),
+    Setting("TWILIO_ACCOUNT_SID", "", "AC…; unset on a desk: the sandbox's; unset in production: no text messages"),
+    Setting("TWILIO_AUTH_TOKEN", "", "the secret half of the account"),
+    Setting("TWILIO_FROM_NUMBER", "", "the number that text messages come from: + and up to 15 digits"),
+    Setting("TWILIO_API_BASE", "", "where the Twilio SDK calls; unset: Twilio; the sandbox's address on a desk"),
+    Setting("GEOIP_DATABASE", "", "path of an MMDB file with cities; unset: sign-in risk knows no places"),
+    Setting("RATE_LIMIT_ANONYMOUS", "10/60", "requests per seconds, per IP and route, of who is not signed in; or off"),
+    Setting("RATE_LIMIT_USER", "240/60", "requests per seconds, per user and route; or off"),
+    Setting("RATE_LIMITS", "", "exceptions: POST /api/auth/register=5/3600, comma-separated; replaces a route's own"),
     Setting("API_PUBLIC_URL", "http://localhost:8000", "this API as browsers reach it"),
     Setting("REALTIME_PUBLIC_URL", "", "the Socket.IO process as browsers reach it; unset: API_PUBLIC_URL"),
     Setting("FRONTEND_URL", "", "the web app; mailed links lead there; unset: to plain pages of the API"),
@@ -255,6 +289,9 @@ def parse(environ: Mapping[str, str]) -> Settings:
             endpoint=read.url("SES_API_BASE", "http", "https"),
             per_second=read.number("SES_MAILS_PER_SECOND", 0.1, 10_000),
         ),
+        sms=_sms(read),
+        limits=_limits(read),
+        geoip_database=_geoip_database(read),
         web=Web(
             public_url=public_url,
             realtime_public_url=read.url("REALTIME_PUBLIC_URL", "http", "https") or public_url,
@@ -306,6 +343,57 @@ def _tokens(read: _Reader) -> Tokens:
     return Tokens(key, read.words("SECRET_KEYS"), algorithm, int(read.number("ACCESS_TOKEN_EXPIRE_MINUTES", 1, 1440)))
 
 
+def _sms(read: _Reader) -> Sms:
+    sms = Sms(
+        account_sid=read.text("TWILIO_ACCOUNT_SID"),
+        auth_token=read.text("TWILIO_AUTH_TOKEN"),
+        from_number=read.text("TWILIO_FROM_NUMBER"),
+        api_base=read.url("TWILIO_API_BASE", "http", "https"),
+    )
+    if sms.auth_token and not sms.account_sid:
+        read.wrongs("TWILIO_ACCOUNT_SID", "is missing beside TWILIO_AUTH_TOKEN")
+    if sms.account_sid:
+        if not sms.auth_token:
+            read.wrongs("TWILIO_AUTH_TOKEN", "is missing beside TWILIO_ACCOUNT_SID")
+        if not re.fullmatch(r"\+[1-9][0-9]{6,14}", sms.from_number, re.ASCII):
+            read.wrongs("TWILIO_FROM_NUMBER", "must be a number as +15551234567")
+    return sms
+
+
+def _limits(read: _Reader) -> Limits:
+    found: dict[str, Limit | None] = {}
+    for name in ("RATE_LIMIT_ANONYMOUS", "RATE_LIMIT_USER"):
+        found[name] = _limit(read, name, read.text(name))
+    routes = {}
+    for one in read.words("RATE_LIMITS"):
+        route, _, said = one.partition("=")
+        if not re.fullmatch(r"[A-Z]+ /\S*", route):
+            read.wrongs("RATE_LIMITS", f"must name routes as `POST /api/auth/login=10/60`; {route!r} is none")
+        limit = _limit(read, "RATE_LIMITS", said)
+        if limit is None:
+            read.wrongs("RATE_LIMITS", f"must say a limit for {route!r}: one route's cannot be lifted")
+        else:
+            routes[route] = limit
+    return Limits(found["RATE_LIMIT_ANONYMOUS"], found["RATE_LIMIT_USER"], routes)
+
+
+def _limit(read: _Reader, name: str, said: str) -> Limit | None:
+    try:
+        return None if said == "off" else parse_limit(said)
+    except ValueError:
+        read.wrongs(name, f"must be requests per seconds, as 10/60; {said!r} is not")
+        return None
+
+
+def _geoip_database(read: _Reader) -> str:
+    path = read.text("GEOIP_DATABASE")
+    try:
+        Places(path).close()
+    except MapUnreadable:
+        read.wrongs("GEOIP_DATABASE", f"names no MMDB file that can be read: {path!r}")
+    return path
+
+
 def _stripe(read: _Reader) -> Stripe:
     return Stripe(
         secret_key=read.text("STRIPE_SECRET_KEY"),
@@ -334,22 +422,33 @@ def _is_guessable(secret: str) -> bool:
 
 def _refuse_weak(settings: Settings, read: _Reader) -> None:
     """What a desk may have and production may not."""
-    if _is_guessable(settings.tokens.key):
-        read.wrongs("SECRET_KEY", "is guessable")
-    if any(_is_guessable(key) for key in settings.tokens.old_keys):
-        read.wrongs("SECRET_KEYS", "holds a guessable key: whoever guesses it signs in as anybody")
+    _refuse_guessable_keys(settings, read)
     _refuse_test_stripe(settings.stripe, read)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         if not read.text(name) or "sandbox" in read.text(name).lower():
             read.wrongs(name, "is missing or the sandbox's")
-    for name, address in (("STRIPE_API_BASE", settings.stripe.api_base), ("SES_API_BASE", settings.post.endpoint)):
+    if settings.post.sender.rstrip(">").endswith(".test"):
+        read.wrongs("SES_SENDER_EMAIL", "is the sandbox's")
+    _refuse_test_sms(settings.sms, read)
+    for name, address in (
+        ("STRIPE_API_BASE", settings.stripe.api_base),
+        ("SES_API_BASE", settings.post.endpoint),
+        ("TWILIO_API_BASE", settings.sms.api_base),
+    ):
         if address and urlsplit(address).scheme != "https":
             read.wrongs(name, "points at a stand-in")
+    _refuse_open_web(settings.web, settings.limits, read)
+
+
+def _refuse_guessable_keys(settings: Settings, read: _Reader) -> None:
+    if _is_guessable(settings.tokens.key):
+        read.wrongs("SECRET_KEY", "is guessable")
+    if any(_is_guessable(key) for key in settings.tokens.old_keys):
+        read.wrongs("SECRET_KEYS", "holds a guessable key: whoever guesses it signs in as anybody")
     if settings.metrics.token and _is_guessable(settings.metrics.token):
         read.wrongs("METRICS_TOKEN", "is guessable")
     if settings.metrics.token and settings.metrics.token in (settings.tokens.key, *settings.tokens.old_keys):
         read.wrongs("METRICS_TOKEN", "is a SECRET_KEY: whoever scrapes could sign tokens")
-    _refuse_open_web(settings.web, read)
 
 
 def _refuse_test_stripe(stripe: Stripe, read: _Reader) -> None:
@@ -363,7 +462,28 @@ def _refuse_test_stripe(stripe: Stripe, read: _Reader) -> None:
         read.wrongs("STRIPE_PUBLISHABLE_KEY", "is not a live key")
 
 
-def _refuse_open_web(web: Web, read: _Reader) -> None:
+def _is_wide(named: str) -> bool:
+    try:
+        network = ip_network(named, strict=False)
+    except ValueError:
+        return False  # refused already
+    return network.prefixlen < (WIDEST_PROXIES if network.version == 4 else WIDEST_PROXIES_V6)
+
+
+def _refuse_test_sms(sms: Sms, read: _Reader) -> None:
+    """A stand-in's account, or no account's: Twilio's have 32 hexadecimal digits, and so have their tokens."""
+    if sms.account_sid and not re.fullmatch(r"AC[0-9a-f]{32}", sms.account_sid, re.ASCII):
+        read.wrongs("TWILIO_ACCOUNT_SID", "is the sandbox's, or none of Twilio's")
+    if sms.account_sid and not re.fullmatch(r"[0-9a-f]{32}", sms.auth_token, re.ASCII):
+        read.wrongs("TWILIO_AUTH_TOKEN", "is missing, the sandbox's, or none of Twilio's")
+    if sms.account_sid and sms.from_number.startswith("+1500555"):
+        read.wrongs("TWILIO_FROM_NUMBER", "is one of Twilio's numbers for tests")
+
+
+def _refuse_open_web(web: Web, limits: Limits, read: _Reader) -> None:
+    for limited, limit in (("RATE_LIMIT_ANONYMOUS", limits.anonymous), ("RATE_LIMIT_USER", limits.user)):
+        if limit is None:
+            read.wrongs(limited, "is off: anybody could try passwords and codes as fast as they like")
     for name, address in (
         ("API_PUBLIC_URL", web.public_url),
         ("REALTIME_PUBLIC_URL", web.realtime_public_url),
@@ -373,8 +493,8 @@ def _refuse_open_web(web: Web, read: _Reader) -> None:
             read.wrongs(name, "must begin with https:// in production")
     if any("*" in origin or not origin.startswith("https://") for origin in web.cors_origins):
         read.wrongs("CORS_ORIGINS", "must name https:// origins, each one in full")
-    if any(one.endswith("/0") for one in web.trusted_proxies):
-        read.wrongs("TRUSTED_PROXIES", "believes everybody")
+    if any(_is_wide(one) for one in web.trusted_proxies):
+        read.wrongs("TRUSTED_PROXIES", "believes everybody, or nearly: name at most a /8, or a /16 of IPv6")
 
 
 @cache

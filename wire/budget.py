@@ -39,11 +39,11 @@ class Needs(msgspec.Struct, frozen=True):
 
 
 # A worker program: its keeper's connection and bell; each process its pool, its feeder and, of Redis, two bells, a
-# listener and the announcer. The web: its pool; the bell, the notices' subscription and a probe. Migrations run while
-# the release before is still at work.
+# listener and the announcer. The web: its pool; the bell, the notices' subscription, the rate limit and a probe.
+# Migrations run while the release before is still at work.
 _WORKER: Final = Needs("worker", direct=1, redis=1, fork_pooled=WORKER_POOL, fork_direct=1, fork_redis=4)
 KINDS: Final[dict[str, Needs]] = {
-    "web": Needs("web", pooled=None, redis=3),
+    "web": Needs("web", pooled=None, redis=4),
     "realtime": Needs("realtime", pooled=None, redis=1),
     "worker": _WORKER,
     "worker_money": _WORKER,

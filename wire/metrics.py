@@ -172,6 +172,9 @@ class Web:
         self.waits = Counter(
             "megilance_job_waits", "Answers that waited for a job, by what came of it.", ["outcome"], registry=registry
         )
+        self.limited = Counter(
+            "megilance_requests_limited", "Requests refused for coming too often.", ["by"], registry=registry
+        )
 
 
 class Relay:

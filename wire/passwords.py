@@ -5,9 +5,9 @@ Nothing here knows what a good password is; it is given the spelling to hash.
 
 import asyncio
 import secrets
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Final, TypeVar
 
 from pwdlib import PasswordHash
@@ -24,15 +24,17 @@ THREADS: Final = 2
 MAX_BCRYPT_BYTES: Final = 72
 """bcrypt reads no further; a longer password was never hashed by it, so it cannot be right."""
 
+
+def _random(length: int) -> str:
+    return b64encode(secrets.token_bytes(length)).decode().rstrip("=")
+
+
 # bcrypt only verifies: hashes that came with accounts from elsewhere are replaced at the next sign-in.
 _hashes: Final = PasswordHash((Argon2Hasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1), BcryptHasher()))
+# A hash that no password fits, for addresses that nobody has: checking it costs what a real one costs, and making it up
+# costs nothing, so that not even the first of a process takes longer.
+_nobodys: Final = f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p=1${_random(16)}${_random(32)}"
 _threads: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="password")
-
-
-@cache
-def _nobodys() -> str:
-    """A hash that no password fits, for addresses that nobody has: checking it costs what a real one costs."""
-    return hash_now(secrets.token_hex())
 
 
 def hash_now(password: str) -> str:
@@ -44,7 +46,7 @@ def _verify(password: str, known: str | None) -> tuple[bool, str | None]:
     # An account without a password has an empty hash, or none that anybody made: nothing may ever fit it.
     readable = ("$argon2id$", "$2") if len(password.encode()) <= MAX_BCRYPT_BYTES else ("$argon2id$",)
     if known is None or not known.startswith(readable):
-        _hashes.verify(password, _nobodys())
+        _hashes.verify(password, _nobodys)
         return False, None
     return _hashes.verify_and_update(password, known)
 

@@ -27,6 +27,10 @@ class Names(msgspec.Struct, frozen=True):
         """A list of tokens: one for each time a queue, or the events, had something new."""
         return f"{self.prefix}bell:{name}"
 
+    def limit(self, name: str) -> str:
+        """A bucket of the rate limit: a debt and when that was. Its name holds a route and an id or an address."""
+        return f"{self.prefix}limit:{name}"
+
     @property
     def jobs_ended(self) -> str:
         """A channel: JSON lists of the ids of jobs that have ended."""

@@ -16,7 +16,9 @@ class Sealer:
     """Seals short texts (a client secret, a TOTP seed). Earlier keys still unseal; only the present one seals."""
 
     def __init__(self, key: str, old_keys: Sequence[str] = ()) -> None:
-        self._fernet = MultiFernet([Fernet(urlsafe_b64encode(derive(one, "sealing"))) for one in (key, *old_keys)])
+        fernets = [Fernet(urlsafe_b64encode(derive(one, "sealing"))) for one in (key, *old_keys)]
+        self._present = fernets[0]
+        self._fernet = MultiFernet(fernets)
 
     def seal(self, text: str) -> str:
         """The text, encrypted and authenticated; two sealings of one text differ."""
@@ -28,3 +30,11 @@ class Sealer:
             return self._fernet.decrypt(sealed).decode()
         except (InvalidToken, ValueError):
             raise SealBroken("sealed by no key of ours, or changed since") from None
+
+    def is_current(self, sealed: str) -> bool:
+        """Whether the present key sealed this text; False also for what no key of ours did."""
+        try:
+            self._present.decrypt(sealed)
+        except (InvalidToken, ValueError):
+            return False
+        return True

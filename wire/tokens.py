@@ -23,6 +23,9 @@ from wire.keys import derive
 ISSUER: Final = "megilance"
 AUDIENCE: Final = "megilance-api"
 REFRESH_DAYS: Final = 7
+TICKET_S: Final = 300
+"""As long as a second factor takes to find, and no longer."""
+CODE_DIGITS: Final = 6
 MAX_TOKEN_CHARS: Final = 1024
 """Ours have about 350; whatever is longer is refused before anybody spends time on it."""
 CACHED_TOKENS: Final = 4096
@@ -40,6 +43,7 @@ class Purpose(StrEnum):
 
     EMAIL_VERIFICATION = "email_verification"
     PASSWORD_RESET = "password_reset"  # noqa: S105  a name, no password
+    EMAIL_CHANGE = "email_change"
 
 
 class AccessClaims(msgspec.Struct, frozen=True):
@@ -84,9 +88,21 @@ class Tokens:
         """An access token of a session, good for `access_s` seconds."""
         return self._issue("access", self.access_s, sub=str(user_id), role=role, sid=str(session_id))
 
-    def issue_refresh(self, session_id: UUID, generation: int) -> str:
-        """The refresh token of a session's generation, good for REFRESH_DAYS."""
-        return self._issue("refresh", REFRESH_DAYS * 86400, sid=str(session_id), gen=generation)
+    def issue_refresh(self, session_id: UUID, generation: int, issued_at: datetime | None = None) -> str:
+        """The refresh token of a session's generation, good for REFRESH_DAYS; the same for the same `issued_at`."""
+        life_s = REFRESH_DAYS * 86400
+        return self._issue("refresh", life_s, issued_at, sid=str(session_id), gen=generation)
+
+    def issue_ticket(self, ticket_id: UUID) -> str:
+        """The token between a password and a second factor: it names a ticket, and is good for nothing else."""
+        return self._issue("mfa", TICKET_S, tid=str(ticket_id))
+
+    def read_ticket(self, token: str) -> UUID:
+        """The ticket that a good mfa token names. Raises BadToken."""
+        try:
+            return UUID(self._read("mfa", token)["tid"])
+        except (KeyError, ValueError, AttributeError, TypeError) as wrong:
+            raise BadToken("the mfa token lacks a claim") from wrong
 
     def read_access(self, token: str) -> AccessClaims:
         """What a good access token says. Raises BadToken. Its expiry is looked at each time, cached or not."""
@@ -133,8 +149,17 @@ class Tokens:
             raise BadToken("the link has expired")
         return int.from_bytes(said[:_NUMBER_BYTES])
 
-    def _issue(self, typ: str, life_s: int, **claims: Any) -> str:
-        now = int(self._clock())
+    def code(self, code_id: int, issued_at: datetime) -> str:
+        """The six digits of a sent code: derived from its row, so that every sending says the same."""
+        return _digits(self._link_keys[0], code_id, issued_at)
+
+    def fits_code(self, code_id: int, issued_at: datetime, code: str) -> bool:
+        """Whether these are the digits of that row, under any of our keys; compared in constant time."""
+        given = code.encode()
+        return any([hmac.compare_digest(given, _digits(key, code_id, issued_at).encode()) for key in self._link_keys])  # noqa: C419  all of them, whichever fits
+
+    def _issue(self, typ: str, life_s: int, issued_at: datetime | None = None, **claims: Any) -> str:
+        now = int(self._clock() if issued_at is None else issued_at.timestamp())
         said = {"typ": typ, "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + life_s, **claims}
         return jwt.encode(said, self._keys[self._kid], algorithm=self._algorithm, headers={"kid": self._kid})
 
@@ -165,6 +190,11 @@ def _kid(secret: str) -> str:
 
 def _mac(key: bytes, purpose: Purpose, said: bytes) -> bytes:
     return hmac.new(key, purpose.value.encode() + b"\0" + said, sha256).digest()
+
+
+def _digits(key: bytes, code_id: int, issued_at: datetime) -> str:
+    said = code_id.to_bytes(_NUMBER_BYTES) + int(issued_at.timestamp()).to_bytes(_NUMBER_BYTES)
+    return f"{int.from_bytes(hmac.digest(key, b'code' + bytes(1) + said, sha256)) % 10**CODE_DIGITS:0{CODE_DIGITS}}"
 
 
 def _access(claims: dict[str, Any]) -> AccessClaims:
