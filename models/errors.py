@@ -6,7 +6,8 @@
     ├── NotAllowed              we know, and this one may not
     ├── NotFound                not there, or not visible to the caller: the two look alike
     ├── WrongState              right caller, wrong moment
-    └── PaymentDeclined         the caller's bank said no
+    ├── PaymentDeclined         the caller's bank said no
+    └── Throttled               too often in too short a time; says when to come back
     GatewayError
     ├── Unreachable             no answer, or "later": worth repeating with the same key
     └── Refused                 an answer, and it is no: never repeated
@@ -69,6 +70,16 @@ class PaymentDeclined(DomainError):
         self.decline_code = decline_code
 
 
+class Throttled(DomainError):
+    """Too many attempts in too short a time; Retry-After says when the next one is looked at."""
+
+    code = "throttled"
+
+    def __init__(self, detail: str, *, retry_after_s: float) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
 # Invalid
 
 
@@ -108,6 +119,36 @@ class LinkInvalid(Invalid):
     code = "link_invalid"
 
 
+class PasswordWrong(Invalid):
+    """The present password, asked for once more, is not the one that was given."""
+
+    code = "password_wrong"
+
+
+class CodeWrong(Invalid):
+    """A code of a signed-in caller that is wrong, used before or too old; we do not say which."""
+
+    code = "code_wrong"
+
+
+class ChannelUnavailable(Invalid):
+    """This service has no account with a provider that could carry it: no text message can be sent."""
+
+    code = "channel_unavailable"
+
+
+class IdempotencyKeyReused(Invalid):
+    """This Idempotency-Key came before with another request."""
+
+    code = "idempotency_key_reused"
+
+
+class IdempotencyUnsupported(Invalid):
+    """The call makes secrets, which are stored nowhere, so it cannot be repeated by an Idempotency-Key."""
+
+    code = "idempotency_unsupported"
+
+
 class PaymentMethodMissing(Invalid):
     """A card payment names no payment method."""
 
@@ -129,6 +170,12 @@ class CredentialsWrong(Unauthenticated):
     code = "credentials_wrong"
 
 
+class SecondFactorWrong(Unauthenticated):
+    """The second proof of a sign-in is wrong, used before or too old; we do not say which."""
+
+    code = "second_factor_wrong"
+
+
 class TokenInvalid(Unauthenticated):
     """A token that is missing, forged, expired, of the wrong type or of a session that has ended."""
 
@@ -144,6 +191,24 @@ class EmailUnverified(NotAllowed):
     code = "email_unverified"
 
 
+class StepUpRequired(NotAllowed):
+    """The second factor must be proved anew: POST /api/security/mfa/verify, at most five minutes before this."""
+
+    code = "step_up_required"
+
+
+class SecondFactorRequired(NotAllowed):
+    """Admins work with a second factor only; this session was opened without one."""
+
+    code = "second_factor_required"
+
+
+class AccountSuspended(NotAllowed):
+    """An admin has suspended this account."""
+
+    code = "account_suspended"
+
+
 class RoleNotAllowed(NotAllowed):
     """Another role's business."""
 
@@ -157,6 +222,24 @@ class EmailTaken(WrongState):
     """Another account has this address."""
 
     code = "email_taken"
+
+
+class FactorExists(WrongState):
+    """There is a factor of this kind already, or none that this could be done to."""
+
+    code = "factor_exists"
+
+
+class AccountInUse(WrongState):
+    """The account has work or money under way, so it can neither be deactivated nor erased yet."""
+
+    code = "account_in_use"
+
+
+class IdempotencyInProgress(WrongState):
+    """The first request with this Idempotency-Key has not been answered yet."""
+
+    code = "idempotency_in_progress"
 
 
 class ProposalExists(WrongState):
