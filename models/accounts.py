@@ -5,8 +5,9 @@ Refuses a role from outside the two that register themselves, and a second accou
 
 import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Final
 
 import idna
@@ -16,14 +17,16 @@ from piccolo.table import Table
 
 from models import guard, mail
 from models.base import Record
-from models.errors import EmailTaken, Invalid, LinkInvalid, NotFound
+from models.errors import EmailTaken, Invalid, NotFound, TokenInvalid
+from models.locks import Noun, lock
 
 MAX_EMAIL_CHARS: Final = 254
 """RFC 5321: a path is at most 256 octets, its angle brackets among them."""
 MAX_LOCAL_CHARS: Final = 64
 MAX_NAME_CHARS: Final = 100
-RESEND_S: Final = 60
-"""One verification mail a minute at most, however often it is asked for."""
+JOINERS: Final = "\u200c\u200d"
+FAMILIAR_DAYS: Final = 90
+"""How long a network counts as one that an account is used from."""
 
 # RFC 5322's atext, and letters beyond ASCII (RFC 6531); quoted local parts exist only in test suites and attacks.
 LOCAL: Final = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*")
@@ -33,6 +36,7 @@ PERSON: Final = """
 id, email, first_name, last_name, role, email_verified_at is not null as email_verified, stripe_customer_id,
 stripe_account_id, payouts_ready
 """
+PRESENT: Final = "select 1 from users where id = $1 and deactivated_at is null and suspended_at is null"
 
 
 class Role(StrEnum):
@@ -54,7 +58,15 @@ class User(Table, tablename="users"):
     last_name = Text()
     role = Text()
     email_verified_at = Timestamptz(null=True, default=None)
+    password_changed_at = Timestamptz(default=TimestamptzNow())
+    headline = Text(default="")
+    about = Text(default="")
+    country = Text(null=True, default=None)
+    time_zone = Text(default="UTC")
     suspended_at = Timestamptz(null=True, default=None)
+    suspended_because = Text(null=True, default=None)
+    deactivated_at = Timestamptz(null=True, default=None)
+    erased_at = Timestamptz(null=True, default=None)
     stripe_customer_id = Text(null=True, default=None, unique=True)
     stripe_account_id = Text(null=True, default=None, unique=True)
     payouts_ready = Boolean(default=False)
@@ -77,20 +89,23 @@ class Person(Record, frozen=True):
 
 
 class Credentials(Record, frozen=True):
-    """What a sign-in is checked against."""
+    """What a sign-in is checked against. `familiar`: there was one from the same network in the last FAMILIAR_DAYS."""
 
     user_id: int
     role: Role
     password_hash: str
+    password_changed_at: datetime
     suspended: bool
+    familiar: bool
 
 
-def email_key(email: str) -> str:
+def email_key(email: str, field: str = "email") -> str:
     """The one normal form of an address: two spellings of one mailbox have the same. Raises Invalid.
 
-    Trimmed, NFC, lower case; an international domain in its ASCII form (IDNA 2008, in which ß is not ss).
+    Trimmed, NFC, lower case; an international domain in its ASCII form (IDNA 2008, in which ß is not ss). Dots and
+    tags stay: only the mailbox's own provider knows whether they mean anything.
     """
-    local, at, domain = unicodedata.normalize("NFC", email.strip()).lower().rpartition("@")
+    local, at, domain = _composed(_composed(email.strip()).lower()).rpartition("@")
     try:
         ascii_domain = domain if domain.isascii() else idna.encode(domain).decode()
     except (idna.IDNAError, UnicodeError):
@@ -100,22 +115,37 @@ def email_key(email: str) -> str:
     if (
         not at
         or not LOCAL.fullmatch(local)
+        # Letters that only look different (full width, ligatures, superscripts) would be a second account's disguise.
+        or unicodedata.normalize("NFKC", local) != local
         or len(local) > MAX_LOCAL_CHARS
         or len(labels) < 2
         or not all(LABEL.fullmatch(label) for label in labels)
         or max(len(key), len(email)) > MAX_EMAIL_CHARS
     ):
-        raise Invalid("This is not an e-mail address we can write to.", field="email")
+        raise Invalid("This is not an e-mail address we can write to.", field=field)
     return key
 
 
+def sought(email: str) -> str:
+    """What an address is looked up and counted by, whatever was typed: its normal form, or a text that nobody has."""
+    try:
+        return email_key(email)
+    except Invalid:
+        return sha256(email.encode(errors="replace")).hexdigest()
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
 def clean_name(name: str, field: str) -> str:
-    """A name as it is kept: trimmed, NFC, 1 to 100 characters. Raises Invalid, also for control characters."""
+    """A name as it is kept: trimmed, NFC, 1 to 100 characters. Raises Invalid, also for what nobody sees."""
     name = unicodedata.normalize("NFC", name.strip())
     if not 1 <= len(name) <= MAX_NAME_CHARS:
         raise Invalid(f"A name has 1 to {MAX_NAME_CHARS} characters.", field=field)
-    # Names go into mail headers and pages: no control characters, no line breaks, no half characters.
-    if any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in name):
+    # Names go into mail headers and pages: no control characters, no line breaks, no half characters; and none that
+    # are invisible or turn the text around, by which one person looks like another. Persian is spelled with two.
+    if any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and char not in JOINERS for char in name):
         raise Invalid("A name has no control characters.", field=field)
     return name
 
@@ -157,9 +187,19 @@ async def read(user_id: int) -> Person:
     return _person(found)
 
 
+async def lock_present(user_id: int) -> None:
+    """Lock the account of somebody who acts. Raises TokenInvalid when they left, or were suspended, meanwhile.
+
+    Whoever leaves holds the same lock: what is written under this one is either seen by them, or refused here.
+    """
+    await lock(Noun.ACCOUNT, user_id)
+    if await guard.row(PRESENT, user_id) is None:
+        raise TokenInvalid("This session has ended. Sign in again.")
+
+
 async def rename(user_id: int, *, first_name: str | None = None, last_name: str | None = None) -> Person:
-    """Change names; None leaves one as it is. Raises Invalid."""
-    guard.in_transaction()
+    """Change names; None leaves one as it is. Raises Invalid, TokenInvalid when they left meanwhile."""
+    await lock_present(user_id)
     found = await guard.only(
         f"""update users set first_name = coalesce($2, first_name), last_name = coalesce($3, last_name)
              where id = $1 returning {PERSON}""",
@@ -170,53 +210,42 @@ async def rename(user_id: int, *, first_name: str | None = None, last_name: str 
     return _person(found)
 
 
-async def read_credentials(email: str) -> Credentials | None:
-    """What a sign-in with this address is checked against; None when nobody has it."""
-    try:
-        key = email_key(email)
-    except Invalid:
-        return None
-    found = await guard.row(
-        "select id, role, password_hash, suspended_at is not null from users where email_key = $1", key
-    )
+CREDENTIALS: Final = """
+select u.id, u.role, u.password_hash, u.password_changed_at, u.suspended_at is not null,
+       exists (select from sessions s where s."user" = u.id and s.network = $2 and $2 <> ''
+                                        and s.created_at > now() - make_interval(days => $3))
+  from users u where u.email_key = $1 and u.erased_at is null
+"""
+
+
+async def read_credentials(email: str, network: str = "") -> Credentials | None:
+    """What a sign-in with this address, from this network, is checked against; None when nobody has it.
+
+    One round trip, also for what is no address.
+    """
+    found = await guard.row(CREDENTIALS, sought(email), network, FAMILIAR_DAYS)
     if found is None:
         return None
-    return Credentials(user_id=found[0], role=Role(found[1]), password_hash=found[2], suspended=found[3])
+    return Credentials(
+        user_id=found[0],
+        role=Role(found[1]),
+        password_hash=found[2],
+        password_changed_at=found[3],
+        suspended=found[4],
+        familiar=found[5],
+    )
+
+
+async def read_hash(user_id: int) -> str:
+    """The hash of an account's password, to check what its signed-in owner types once more."""
+    found: str = await guard.value("select password_hash from users where id = $1", user_id)
+    return found
 
 
 async def replace_hash(user_id: int, old: str, new: str) -> None:
     """Keep the same password under a stronger hash, unless the password was changed meanwhile."""
     guard.in_transaction()
     await guard.rows("update users set password_hash = $3 where id = $1 and password_hash = $2", user_id, old, new)
-
-
-async def ask_verification(user_id: int) -> None:
-    """Write another verification mail; nothing for a verified account, or within RESEND_S of the last."""
-    guard.in_transaction()
-    if (await read(user_id)).email_verified:
-        return
-    slot = int(datetime.now(UTC).timestamp()) // RESEND_S
-    await mail.write(mail.MailKind.EMAIL_VERIFICATION, to=user_id, about=f"user:{user_id}:again:{slot}")
-
-
-async def verify_email(mail_id: int) -> None:
-    """Believe the address that this verification mail went to. A second time changes nothing. Raises LinkInvalid."""
-    guard.in_transaction()
-    user_id = await mail.use_link(mail_id)
-    if user_id is not None:
-        await guard.rows(
-            "update users set email_verified_at = coalesce(email_verified_at, now()) where id = $1", user_id
-        )
-        return
-    # Used before: whoever presses the button twice gets the same answer, and nothing is written.
-    known = await guard.value(
-        """select true from mails m join users u on u.id = m."user"
-            where m.id = $1 and m.kind = $2 and m.link_used_at is not null and u.email_verified_at is not null""",
-        mail_id,
-        mail.MailKind.EMAIL_VERIFICATION.value,
-    )
-    if not known:
-        raise LinkInvalid("This link is not valid.", field="token")
 
 
 def _person(found: Any) -> Person:

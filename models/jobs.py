@@ -137,6 +137,46 @@ class OpenPayoutAccount(Job, frozen=True):
     user_id: int
 
 
+class SendCode(Job, frozen=True):
+    """Send one security code as a text message. A code by mail is a mail."""
+
+    kind = "security.send_code"
+    queue = Queue.NOTIFY
+    is_cancellable = False
+    code_id: int
+
+
+class ExportAccount(Job, frozen=True):
+    """Gather all that is known of a person into the ZIP of an export's row."""
+
+    kind = "users.export_account"
+    queue = Queue.BULK
+    export_id: int
+
+
+class ResealSecrets(Job, frozen=True):
+    """Seal anew, under the present key, what earlier keys sealed."""
+
+    kind = "security.reseal_secrets"
+    queue = Queue.BULK
+    is_singleton = True
+
+
+class SealAudit(Job, frozen=True):
+    """Chain the audit log's new rows, each second for a minute."""
+
+    kind = "audit.seal"
+    queue = Queue.BULK
+    is_singleton = True
+
+
+class VerifyAudit(Job, frozen=True):
+    """Walk the whole audit chain and say where it breaks."""
+
+    kind = "audit.verify"
+    queue = Queue.BULK
+
+
 class HandleCallback(Job, frozen=True):
     """Work on a stored provider callback."""
 

@@ -13,6 +13,7 @@ from models import events, guard, outbox
 from models.accounts import User
 from models.base import Record, restricted
 from models.errors import NotFound
+from models.preferences import Category
 
 
 class NotificationType(StrEnum):
@@ -29,6 +30,22 @@ class NotificationType(StrEnum):
     PAYMENT_RECEIVED = "payment_received"
     PAYMENT_FAILED = "payment_failed"
     PAYOUTS_READY = "payouts_ready"
+
+
+CATEGORIES: Final[dict[NotificationType, Category]] = {
+    NotificationType.PROPOSAL_RECEIVED: Category.PROPOSALS,
+    NotificationType.PROPOSAL_ACCEPTED: Category.PROPOSALS,
+    NotificationType.PROPOSAL_REJECTED: Category.PROPOSALS,
+    NotificationType.CONTRACT_CREATED: Category.CONTRACTS,
+    NotificationType.CONTRACT_SIGNED: Category.CONTRACTS,
+    NotificationType.MILESTONE_FUNDED: Category.CONTRACTS,
+    NotificationType.MILESTONE_SUBMITTED: Category.CONTRACTS,
+    NotificationType.MILESTONE_RELEASED: Category.CONTRACTS,
+    NotificationType.PAYMENT_RECEIVED: Category.PAYMENTS,
+    NotificationType.PAYMENT_FAILED: Category.PAYMENTS,
+    NotificationType.PAYOUTS_READY: Category.PAYMENTS,
+}
+"""What each type is news of: people choose by category whether they see it."""
 
 
 class Notification(Table, tablename="notifications"):
@@ -58,6 +75,13 @@ class NotificationRow(Record, frozen=True):
 
 SELECT: Final = "select id, type, title, message, data::text as data, created_at, read_at from notifications "
 
+TELL: Final = """
+insert into notifications ("user", type, title, message, data)
+select $1, $2, $3, $4, $5::text::jsonb
+ where not exists (select 1 from notification_preferences where "user" = $1 and category = $6 and not in_app)
+returning id
+"""
+
 READ: Final = """
 update notifications set read_at = coalesce(read_at, now()) where id = $1 and "user" = $2
 returning id, type, title, message, data::text as data, created_at, read_at
@@ -82,19 +106,14 @@ async def tell(
     message: str,
     data: dict[str, Any],
 ) -> None:
-    """Notify one person: a row to list, and the event that shows it at once.
+    """Notify one person: a row to list, and the event that shows it at once; nothing when they refused its category.
 
     In `data`, `amount` is in integer minor units and `currency` lower-case, as the wire has them.
     """
     guard.in_transaction()
-    await guard.rows(
-        """insert into notifications ("user", type, title, message, data) values ($1, $2, $3, $4, $5::text::jsonb)""",
-        user_id,
-        str(type),
-        title,
-        message,
-        msgspec.json.encode(data).decode(),
-    )
+    encoded = msgspec.json.encode(data).decode()
+    if not await guard.execute(TELL, user_id, type.value, title, message, encoded, CATEGORIES[type].value):
+        return
     told = events.Notified(type=str(type), title=title, message=message, data=data)
     await outbox.publish(told, events.user(user_id))
 
@@ -117,6 +136,14 @@ async def mark_all_read(user_id: int) -> int:
 
 
 # Queries
+
+
+async def read(notification_id: int, *, user_id: int) -> NotificationRow:
+    """One's own notification. Raises NotFound for anybody else's."""
+    found = await guard.row(SELECT + """where id = $1 and "user" = $2""", notification_id, user_id)
+    if found is None:
+        raise NotFound(f"There is no notification {notification_id}.")
+    return _row(found)
 
 
 async def list_own(user_id: int, *, unread: bool, before: int | None, limit: int) -> list[NotificationRow]:

@@ -55,6 +55,7 @@ update job_live set run_at = case when attempts = 0 then least(run_at, coalesce(
 CLOCK_PREFIX: Final = "clock:"
 HOURLY_PREFIX: Final = "hourly:"
 COALESCE_PREFIX: Final = "coalesce:"
+CODE_PREFIX: Final = "code:"
 """`once` keys of these kinds are forgotten after a time; all others stand for mails and callbacks, and are kept."""
 MAX_PAYLOAD_BYTES: Final = 64 * 1024
 """A job holds ids. Whatever is larger is a row of its own."""

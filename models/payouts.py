@@ -81,18 +81,25 @@ async def remember_account(user_id: int, account_id: str) -> str:
 async def complete_opening(
     user_id: int, account_id: str, *, ready: bool, onboarding_sealed: str | None
 ) -> PayoutOutcome:
-    """Record how the account stands, and its sealed onboarding link when it needs one."""
+    """Record how the account stands, and its sealed onboarding link when it needs one.
+
+    Nothing of somebody who was erased while Stripe thought: what was forgotten is not written anew.
+    """
     guard.in_transaction()
-    await guard.rows("update users set onboarding_sealed = $2 where id = $1", user_id, onboarding_sealed)
+    await guard.rows(
+        "update users set onboarding_sealed = $2 where id = $1 and erased_at is null", user_id, onboarding_sealed
+    )
     await set_ready(account_id, ready=ready)
     return PayoutOutcome(account_id=account_id, payouts_ready=ready)
 
 
 async def set_ready(account_id: str, *, ready: bool) -> bool:
-    """Record whether the account can take transfers, and tell its owner when it has become so. False: not ours."""
+    """Record whether the account can take transfers, and tell its owner when it has become so. False: nobody's."""
     guard.in_transaction()
     owner: Any = await guard.row(
-        "select id, payouts_ready from users where stripe_account_id = $1 for no key update", account_id
+        """select id, payouts_ready from users
+            where stripe_account_id = $1 and erased_at is null for no key update""",
+        account_id,
     )
     if owner is None:
         return False

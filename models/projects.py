@@ -13,7 +13,7 @@ from piccolo.columns import Array, BigInt, BigSerial, Date, Text, Timestamptz
 from piccolo.columns.defaults.timestamptz import TimestamptzNow
 from piccolo.table import Table
 
-from models import events, guard, mail, outbox
+from models import accounts, events, guard, mail, outbox
 from models.accounts import User
 from models.base import Record, restricted
 from models.errors import AmountOutOfBounds, Invalid, NotFound
@@ -227,7 +227,11 @@ async def create(client_id: int, brief: Brief) -> ProjectRow:
 
 
 async def publish(project_id: int, *, client_id: int) -> ProjectRow:
-    """Open one's own draft to proposals. Raises NotFound for anybody else's, WrongState unless it is a draft."""
+    """Open one's own draft to proposals. Raises NotFound for anybody else's, WrongState unless it is a draft.
+
+    Also TokenInvalid, when the client left meanwhile: whoever leaves closes what is open, and sees no draft.
+    """
+    await accounts.lock_present(client_id)
     project = await locked(project_id)
     if project.client_id != client_id:
         raise NotFound(f"There is no project {project_id}.")

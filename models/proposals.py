@@ -13,7 +13,7 @@ from piccolo.columns import JSONB, BigInt, BigSerial, Integer, Text, Timestamptz
 from piccolo.columns.defaults.timestamptz import TimestamptzNow
 from piccolo.table import Table
 
-from models import events, guard, mail, notifications, outbox, projects
+from models import accounts, events, guard, mail, notifications, outbox, projects
 from models.accounts import User
 from models.base import Record, restricted
 from models.errors import (
@@ -150,8 +150,10 @@ async def submit(project_id: int, offer: Offer, *, freelancer_id: int) -> Propos
     """Offer to do an open project, once, in its currency; its client hears of it.
 
     Raises NotFound for a project that cannot be found by others, OwnProject, Invalid, AmountOutOfBounds or
-    MilestonesMismatch for a bid that makes no sense, WrongState when the project takes no proposals, ProposalExists.
+    MilestonesMismatch for a bid that makes no sense, WrongState when the project takes no proposals, ProposalExists,
+    TokenInvalid when the freelancer left meanwhile: whoever leaves withdraws the offers that there are.
     """
+    await accounts.lock_present(freelancer_id)
     # Under the project's lock, so that an acceptance has either seen this proposal or is seen here.
     project = await projects.locked(project_id)
     _check_taken(project, freelancer_id)

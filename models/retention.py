@@ -5,16 +5,35 @@ from typing import Final
 
 from models import events, guard
 from models.base import uuid7_at
-from models.outbox import CLOCK_PREFIX, COALESCE_PREFIX, HOURLY_PREFIX
+from models.outbox import CLOCK_PREFIX, COALESCE_PREFIX, CODE_PREFIX, HOURLY_PREFIX
 
 MONTHS_AHEAD: Final = 2
 """Partitions exist this many months ahead, so that a clock which stands still for weeks loses nothing."""
 JOBS_KEPT_DAYS: Final = 120
 """As long as decoders of old job versions stay; dead ones can be looked at and retried until then."""
 KEYS_KEPT_DAYS: Final = 40
-"""Of slots and hours: longer than the longest period between two of them."""
+"""Of slots, hours and codes: longer than the longest period between two of them, and than a code is kept."""
 INBOX_KEPT_DAYS: Final = 90
 """Longer than any provider redelivers a callback."""
+SESSIONS_KEPT_DAYS: Final = 400
+"""Since they were last refreshed, which a revoked one never is again: as long as the security events that name them."""
+# Table, primary key, and what is past keeping. Each condition begins with what an index stands on.
+PASSING: Final[dict[str, tuple[str, str]]] = {
+    # Read for half a minute; a day shows what happened to whoever asks why they were signed out.
+    "standing_changes": ("id", "at < now() - interval '1 day'"),
+    # Twice the 24 hours that a client may count on.
+    "idempotency_keys": ("user_id, route, key", "created_at < now() - interval '48 hours'"),
+    # Good for five minutes each.
+    "sign_in_tickets": ("id", "created_at < now() - interval '1 day'"),
+    "passkey_challenges": ("id", "created_at < now() - interval '1 day'"),
+    # Good for ten minutes; a month shows support whether a message was sent.
+    "security_codes": ("id", "created_at < now() - interval '30 days'"),
+    "throttles": ("key", "last_at < now() - interval '1 day' and coalesce(blocked_until, last_at) < now()"),
+    # More than a year: what an account's owner and sign-in risk look back on.
+    "security_events": ("id", "created_at < now() - interval '400 days'"),
+    "exports": ("id", "expires_at < now()"),
+}
+"""What accounts leave behind, and how long it is kept."""
 SLICE: Final = 5_000
 """Rows removed in one transaction: a fraction of a second."""
 
@@ -67,10 +86,10 @@ async def forget_events() -> int:
 
 
 async def forget_keys() -> int:
-    """Remove a slice of the keys that are past keeping: old slots and hours, and those nothing waits under."""
+    """Remove a slice of the keys that are past keeping: old slots, hours and codes, and those nothing waits under."""
     guard.in_transaction()
     forgotten = 0
-    for prefix in (CLOCK_PREFIX, HOURLY_PREFIX, COALESCE_PREFIX):
+    for prefix in (CLOCK_PREFIX, HOURLY_PREFIX, COALESCE_PREFIX, CODE_PREFIX):
         forgotten += await guard.execute(
             """delete from job_keys where key in (
                    select key from job_keys k
@@ -93,5 +112,31 @@ async def forget_callbacks() -> int:
         """delete from inbox where id in (
                select id from inbox where handled_at < now() - make_interval(days => $1) limit $2) returning id""",
         INBOX_KEPT_DAYS,
+        SLICE,
+    )
+
+
+async def forget_passing(table: str) -> int:
+    """Remove a slice of one of the PASSING tables' rows that are past keeping; returns how many."""
+    guard.in_transaction()
+    key, past = PASSING[table]
+    return await guard.execute(
+        f"""delete from {table} where ({key}) in (
+                select {key} from {table} where {past} limit $1 for update skip locked) returning 1""",
+        SLICE,
+    )
+
+
+async def forget_sessions(now: datetime) -> int:
+    """Remove a slice of the sessions that nobody has refreshed for so long; returns how many."""
+    guard.in_transaction()
+    cut = now - timedelta(days=SESSIONS_KEPT_DAYS)
+    # Ids grow with time, so the primary key finds the old ones; an index on refreshed_at would cost every refresh.
+    return await guard.execute(
+        """delete from sessions where id in (
+               select id from sessions where id < $1 and refreshed_at < $2 order by id limit $3
+                for update skip locked) returning 1""",
+        uuid7_at(int(cut.timestamp() * 1000)),
+        cut,
         SLICE,
     )

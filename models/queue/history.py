@@ -98,8 +98,7 @@ select claim_no, attempt, worker, outcome, error_code, error_detail, started_at,
 DEEDS: Final = f"""
 select {audit.COLUMNS} from audit_log where subject_kind = $1 and subject_id = $2
 union all
-select {audit.COLUMNS} from (select id, at, actor_id, action, subject_kind, subject_id, details, request_id
-                              from audit_log where subject_kind = $3 and subject_id = $4
+select {audit.COLUMNS} from (select {audit.KEPT} from audit_log where subject_kind = $3 and subject_id = $4
                               order by id desc limit $5) bulk
  where details -> 'ids' ? $2
 order by id
