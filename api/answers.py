@@ -1,14 +1,18 @@
-"""How bodies are written and read: decimals are JSON numbers on both ways, and never floats between."""
+"""How bodies are written and read: decimals are JSON numbers on both ways, and never floats between.
+
+And what OPTIONS says.
+"""
 
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeVar
 
 import msgspec
 from litestar import Request, Response
+from litestar.datastructures import MutableScopeHeaders
 from litestar.datastructures.state import State
 from litestar.exceptions import SerializationException
 from litestar.serialization import default_serializer
-from litestar.types import Empty
+from litestar.types import Empty, Message, Scope
 
 T = TypeVar("T")
 
@@ -38,3 +42,12 @@ class Question(Request[Any, Any, State]):
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidOperation) as wrong:
                 raise SerializationException(str(wrong)) from wrong
         return self._json
+
+
+async def tell_methods(message: Message, scope: Scope) -> None:
+    """Name all methods of a path in an answer to OPTIONS: the framework names those of the handler it met first."""
+    if message["type"] != "http.response.start" or scope.get("method") != "OPTIONS":
+        return
+    for route in scope["litestar_app"].routes:
+        if route.path_format == scope.get("path_template"):
+            MutableScopeHeaders.from_message(message)["Allow"] = ", ".join(sorted(route.methods))

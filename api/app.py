@@ -18,52 +18,76 @@ from api import (
     contracts,
     documentation,
     escrow,
+    factors,
     health,
     jobs,
+    link_pages,
     metrics,
     milestones,
     notifications,
+    passkeys,
+    passwords,
     projects,
     proposals,
+    sessions,
+    sign_in,
     stripe,
+    two_factor,
+    users,
     webhooks,
 )
+from api.admin import audit as admin_audit
 from api.admin import jobs as admin_jobs
 from api.admin import pages as admin_pages
-from api.answers import Answer, Question
-from api.auth import Authentication, provide_caller
+from api.admin import people as admin_people
+from api.answers import Answer, Question, tell_methods
+from api.auth import Authentication, provide_caller, see_declared
+from api.idempotency import provide_once, refuse_keys, tell_replayed
+from api.limits import Limiting
 from api.metrics import Scrape
 from api.problems import EXCEPTION_HANDLERS
 from api.requests import MAX_BODY_BYTES, Application, refuse_other_media
+from api.standing import Standing
 from api.waiting import ENDED, Waiting
 from models import guard
 from models.queue.views import read_many
 from settings import Settings
 from wire import logs
 from wire.bell import Bell
+from wire.limits import Limiter
 from wire.metrics import Web, new_registry
 from wire.notices import Notices
+from wire.places import Places
 from wire.redis import Names
 from wire.tokens import Tokens
 
 ROUTERS: Final = (
     accounts.router,
-    accounts.pages,
+    admin_audit.router,
     admin_jobs.router,
     admin_pages.router,
+    admin_people.router,
     contracts.router,
     documentation.pages,
     documentation.router,
     escrow.router,
+    factors.router,
     health.router,
     jobs.router,
+    link_pages.pages,
     metrics.pages,
     metrics.router,
     milestones.router,
     notifications.router,
+    passkeys.router,
+    passwords.router,
     projects.router,
     proposals.router,
+    sign_in.router,
+    sessions.router,
     stripe.router,
+    two_factor.router,
+    users.router,
     webhooks.router,
 )
 
@@ -88,8 +112,10 @@ async def _ended(job_ids: Sequence[UUID]) -> Iterable[UUID]:
     return [job.id for job in await read_many(list(job_ids)) if job.status in ENDED]
 
 
-def _life(chosen: Settings, counted: Web, scraped: Scrape) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
-    """What lives as long as the application: the pool, the bell, the notices."""
+def _life(
+    chosen: Settings, counted: Web, scraped: Scrape, standing: Standing, limiter: Limiter
+) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    """What lives as long as the application: the pool, the bell, the notices, what is believed of callers."""
     names = Names(chosen.redis.prefix)
 
     @asynccontextmanager
@@ -99,14 +125,18 @@ def _life(chosen: Settings, counted: Web, scraped: Scrape) -> Callable[[Litestar
         if ours:
             await guard.open_pool(max_size=chosen.database.pool_size, statement_limit_s=STATEMENT_LIMIT_S)
         bell, notices = Bell(chosen.redis.url, names), Notices(chosen.redis.url, names, _ended)
-        guard.hang_bell(bell)
+        guard.hang_bell(lambda rung: bell(standing.rung(rung)))
         await notices.open()
         app.state.waiting = Waiting(notices, chosen.web.job_wait_s, counted)
         reporting = asyncio.create_task(scraped.report_forever())
+        watching = asyncio.create_task(standing.watch_forever())
         try:
             yield
         finally:
+            watching.cancel()
+            await asyncio.wait([watching])
             await scraped.leave(reporting)
+            await limiter.close()
             await notices.close()
             guard.hang_bell(lambda _: None)
             await bell.close()
@@ -125,12 +155,24 @@ def create_app() -> Litestar:
     registry = new_registry()
     counted = Web(registry)
     scraped = Scrape(registry, chosen)
+    standing, limiter = Standing(), Limiter(chosen.redis.url, Names(chosen.redis.prefix))
+    limiting = Limiting(chosen.limits, limiter, counted)
     app = Application(
         route_handlers=ROUTERS,
-        lifespan=[_life(chosen, counted, scraped)],
-        state=State({"settings": chosen, "tokens": tokens, "scraped": scraped}),
-        middleware=[DefineMiddleware(Authentication, tokens=tokens)],
-        dependencies={"caller": Provide(provide_caller)},
+        lifespan=[_life(chosen, counted, scraped, standing, limiter)],
+        state=State(
+            {
+                "settings": chosen,
+                "tokens": tokens,
+                "scraped": scraped,
+                "standing": standing,
+                "places": Places(chosen.geoip_database),
+            }
+        ),
+        dependencies={"caller": Provide(provide_caller), "once": Provide(provide_once)},
+        guards=[refuse_keys],
+        before_send=[tell_replayed, tell_methods],
+        middleware=[DefineMiddleware(Authentication, tokens=tokens, standing=standing, limiting=limiting)],
         exception_handlers=EXCEPTION_HANDLERS,
         before_request=refuse_other_media,
         request_max_body_size=MAX_BODY_BYTES,
@@ -142,6 +184,8 @@ def create_app() -> Litestar:
         logging_config=None,
         debug=False,
     )
+    see_declared(app.routes)
+    limiting.check(app.routes)
     app.counted = counted.requests
     app.hsts = chosen.web.public_url.startswith("https://")
     return app

@@ -1,5 +1,6 @@
 """The API's documentation: OpenAPI, Swagger UI and ReDoc, whose files come from this service and from nowhere else."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from html import escape
 from pathlib import Path
@@ -16,7 +17,9 @@ from litestar.plugins import OpenAPISchemaPlugin
 from litestar.response import Redirect
 from litestar.typing import FieldDefinition
 
-from api.auth import PUBLIC
+from api.auth import ANYBODY, PUBLIC
+from api.idempotency import HEADER
+from api.limits import UNLIMITED
 from api.problems import kinds
 
 ASSETS: Final = Path(__file__).parent / "assets"
@@ -53,6 +56,11 @@ REFUSAL: Final = {
     "description": "Refused, or failed: see `code`.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+KEYED: Final = {
+    "409": REFUSAL | {"description": f"The wrong moment; or the first request with this {HEADER} is not done yet."},
+    "422": REFUSAL | {"description": f"Something makes no sense; or this {HEADER} came before with another request."},
+}
+"""What else may come back where the header is taken."""
 
 _SWAGGER: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>MegiLance API</title>
 <link rel="icon" href="/api/docs/assets/favicon-32x32.png">
@@ -72,13 +80,13 @@ def _page(html: str) -> Response[str]:
     return Response(html, media_type=MediaType.HTML, headers={"Content-Security-Policy": POLICY})
 
 
-@get("/", include_in_schema=False, opt=dict(PUBLIC))
+@get("/", include_in_schema=False, opt=PUBLIC | UNLIMITED)
 async def front_page() -> Redirect:
     """Whoever opens the bare address wants to know what is here."""
     return Redirect("/api/docs")
 
 
-@get("/payouts", include_in_schema=False, opt=dict(PUBLIC))
+@get("/payouts", include_in_schema=False, opt=PUBLIC | UNLIMITED)
 async def payouts_page() -> Response[str]:
     """Where Stripe sends a freelancer back to when there is no web app."""
     return _page("<!doctype html><title>MegiLance</title><h1>Thank you</h1><p>You can close this page.</p>")
@@ -128,6 +136,23 @@ class DecimalsAreNumbers(OpenAPISchemaPlugin):
         return Schema(type=OpenAPIType.NUMBER, examples=[1250.5])
 
 
+def refusals(operation: Mapping[str, Any]) -> dict[str, Any]:
+    """How an operation may refuse, by status: what it takes decides. `default` is what no request can bring about.
+
+    A 402 and a 502 are how a job may end, so they stand where there is a 202.
+    """
+    statuses = {"422", "429", "500", "503"}
+    if operation.get("security") != ANYBODY:
+        statuses |= {"401", "403"}
+    if any(one["in"] == "path" for one in operation.get("parameters", [])):
+        statuses |= {"404", "409"}
+    if "requestBody" in operation:
+        statuses |= {"400", "401", "403", "404", "409", "413", "415"}
+    if "202" in operation["responses"]:
+        statuses |= {"402", "409", "502"}
+    return {**dict.fromkeys(sorted(statuses), REFUSAL), "default": REFUSAL}
+
+
 class _Document(JsonRenderPlugin):
     """The document as clients may rely on it: every refusal is a Problem, and amounts are JSON numbers."""
 
@@ -138,7 +163,9 @@ class _Document(JsonRenderPlugin):
         for path in openapi_schema["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("400", None)  # the framework's own shape, which is never sent
-                operation["responses"]["default"] = REFUSAL
+                operation["responses"] |= refusals(operation)
+                if any(one["name"] == HEADER for one in operation.get("parameters", [])):
+                    operation["responses"].update(KEYED)
         return super().render(request, openapi_schema)
 
 
@@ -150,7 +177,7 @@ def openapi(release: str) -> OpenAPIConfig:
         # The document alone has this prefix: Litestar answers whatever else lies under it with a page of its own.
         path=DOCUMENT,
         render_plugins=[_Document(path="/", media_type=MediaType.JSON)],
-        openapi_router=Router(DOCUMENT, route_handlers=[], opt=dict(PUBLIC), include_in_schema=False),
+        openapi_router=Router(DOCUMENT, route_handlers=[], opt=PUBLIC | UNLIMITED, include_in_schema=False),
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
         ),
@@ -159,5 +186,5 @@ def openapi(release: str) -> OpenAPIConfig:
     )
 
 
-router = Router("/api", route_handlers=[swagger, redoc, asset, errors], opt=dict(PUBLIC))
+router = Router("/api", route_handlers=[swagger, redoc, asset, errors], opt=PUBLIC | UNLIMITED)
 pages = Router("/", route_handlers=[front_page, payouts_page])

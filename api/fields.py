@@ -5,6 +5,7 @@ decimals from the first byte on. What a body does not declare is refused.
 """
 
 import unicodedata
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Final
 
@@ -29,7 +30,7 @@ Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 """An id in a body."""
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 """One line: it becomes the subject of mails."""
-MANY_LINES: Final = ("description", "cover_letter", "note")
+MANY_LINES: Final = ("about", "description", "cover_letter", "note")
 """Fields of this name may have newlines and tabs; every other text is one line."""
 Prose = Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
 """Text of any shape."""
@@ -41,6 +42,16 @@ Amount = Annotated[
     Decimal,
     msgspec.Meta(description="major units of the currency", examples=[1250.5]),
 ]
+QueryMoment = Annotated[
+    str | None,
+    QueryParameter(
+        # A text, and read by `sought_moment`: the framework would take a number for seconds since 1970.
+        pattern=r"^[0-9]{4}(-[0-9]{2}){2}[Tt ][0-9]{2}(:[0-9]{2}){2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+        schema_extra={"format": "date-time"},
+        description="RFC 3339, with its offset from UTC; the + of one is written %2B",
+    ),
+]
+"""A time that a query may name."""
 QueryAmount = Annotated[Decimal | None, QueryParameter(description="major units of each project's own currency")]
 
 
@@ -79,6 +90,19 @@ def sought_words(given: str | None, field: str) -> list[str] | None:
 def sought_word(given: str | None, field: str) -> str | None:
     """A query parameter's text, cleaned, or None when it says nothing."""
     return _cleaned(given, field) if given and given.strip() else None
+
+
+def sought_moment(given: str | datetime | None, field: str) -> datetime | None:
+    """A time that is sought, in UTC. Raises Invalid when there is no such time, or it does not say its offset."""
+    if given is None:
+        return None
+    try:
+        moment = msgspec.convert(given, datetime)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):  # the 30th of February; the year 1, further east
+        pass
+    raise Invalid(f"`{field}` is a time with its offset from UTC: 2026-11-22T20:00:00Z.", field=field)
 
 
 def sought_amount(given: Decimal | None, field: str) -> Decimal | None:

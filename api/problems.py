@@ -4,7 +4,9 @@
 never carries a stack trace, an SQL text or a secret: what is not listed here is a 500 with a request id, and logged.
 """
 
+import re
 from collections.abc import Iterator, Mapping
+from math import ceil
 from typing import Any, Final
 
 import asyncpg
@@ -23,6 +25,7 @@ from models.errors import (
     NotAllowed,
     NotFound,
     PaymentDeclined,
+    Throttled,
     Unauthenticated,
     WrongState,
 )
@@ -42,6 +45,7 @@ CATEGORIES: Final[dict[type[DomainError], int]] = {
     NotFound: 404,
     WrongState: 409,
     PaymentDeclined: 402,
+    Throttled: 429,
 }
 
 
@@ -126,6 +130,7 @@ def kinds() -> dict[str, Kind]:
 
 
 _KINDS: Final = kinds()
+_STRANGE: Final = re.compile(r"Object (?:missing required|contains unknown) field `(.+)`", re.DOTALL)
 
 
 def problem(
@@ -175,6 +180,7 @@ def answer_domain(_: Request[Any, Any, Any], error: DomainError) -> Answer[Probl
         error.detail,
         errors=[FieldProblem(error.field, error.detail)] if error.field else None,
         decline_code=error.decline_code if isinstance(error, PaymentDeclined) else msgspec.UNSET,
+        headers={"Retry-After": str(ceil(error.retry_after_s))} if isinstance(error, Throttled) else None,
     )
 
 
@@ -188,7 +194,10 @@ def answer_validation(_: Request[Any, Any, Any], error: ValidationException) -> 
 def _path(error: Mapping[str, Any]) -> str:
     """A field's path as the client wrote it: Litestar calls the whole body `data`, msgspec puts paths in messages."""
     key = str(error.get("key", ""))
-    return "" if key == "data" else key
+    key = "" if key == "data" else key
+    # Of a field that is absent, or that nobody declared, msgspec's path is that of the object around it.
+    strange = _STRANGE.fullmatch(str(error["message"]))
+    return ".".join(part for part in (key, strange[1]) if part) if strange else key
 
 
 def _message(error: Mapping[str, Any]) -> str:
@@ -197,10 +206,13 @@ def _message(error: Mapping[str, Any]) -> str:
     return "Send a JSON object." if message == repr("data") else message
 
 
+def answer_malformed(_: Request[Any, Any, Any], error: SerializationException) -> Answer[Problem]:
+    """A body that is no JSON."""
+    return problem("malformed_json", f"The body is not JSON: {error}.")
+
+
 def answer_http(_: Request[Any, Any, Any], error: HTTPException) -> Answer[Problem]:
-    """What Litestar itself refuses: routes, methods, sizes, JSON."""
-    if isinstance(error.__cause__, SerializationException):
-        return problem("malformed_json", f"The body is not JSON: {error.__cause__}.")
+    """What Litestar itself refuses: routes, methods, sizes."""
     if error.status_code not in _HTTP_CODES:
         return answer_unexpected(_, error)
     code = _HTTP_CODES[error.status_code]
@@ -238,6 +250,7 @@ def answer_unexpected(_: Request[Any, Any, Any], error: Exception) -> Answer[Pro
 EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {
     DomainError: answer_domain,
     ValidationException: answer_validation,
+    SerializationException: answer_malformed,
     HTTPException: answer_http,
     # Both of asyncpg's: its own refusal to encode is an InterfaceError too, and must not look like an outage.
     asyncpg.DataError: answer_unsendable,
