@@ -9,10 +9,12 @@ from litestar import Router, get, post
 from litestar.params import FromQuery
 from litestar.status_codes import HTTP_200_OK
 
-from api.auth import Asking
+from api.auth import Asking, role, signed_in
 from api.fields import PathId
+from api.idempotency import Once, seen_by
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page
-from models import contracts, guard
+from models import contracts
+from models.accounts import Role
 from models.contracts import ContractRow, ContractStatus
 
 LISTING: Final = "contracts"
@@ -77,10 +79,15 @@ async def read_contract(contract_id: PathId, caller: Asking) -> ContractOut:
     return show(await contracts.read(contract_id, user_id=caller.id, admin=caller.admin))
 
 
-@post("/{contract_id:int}/sign", status_code=HTTP_200_OK)
-async def sign_contract(contract_id: PathId, caller: Asking) -> ContractOut:
+@post("/{contract_id:int}/sign", status_code=HTTP_200_OK, guards=[role(Role.CLIENT, Role.FREELANCER)])
+async def sign_contract(contract_id: PathId, caller: Asking, once: Once) -> ContractOut:
     """Sign as one of the two parties; the second signature makes the contract active."""
-    return show(await guard.commit(contracts.sign, contract_id, user_id=caller.id))
+    return show(await once(contracts.sign, contract_id, user_id=caller.id, again=seen_by(caller, contracts.read)))
 
 
-router = Router("/api/contracts", route_handlers=[list_contracts, read_contract, sign_contract], tags=["contracts"])
+router = Router(
+    "/api/contracts",
+    route_handlers=[list_contracts, read_contract, sign_contract],
+    tags=["contracts"],
+    guards=[signed_in],
+)

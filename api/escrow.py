@@ -13,9 +13,10 @@ from litestar.status_codes import HTTP_200_OK
 
 from api.auth import Asking, role, verified
 from api.fields import PathId
+from api.idempotency import Once
 from api.jobs import JobOut
 from api.waiting import answer
-from models import guard, payments
+from models import payments
 from models.accounts import Role
 from models.errors import PaymentMethodMissing
 from models.escrow import funding, releasing
@@ -67,13 +68,19 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     responses={200: ResponseSpec(Funding), 202: ResponseSpec(JobOut)},
 )
 async def fund(
-    milestone_id: PathId, data: JSONBody[Fund], request: Request[Any, Any, Any], caller: Asking, state: State
+    *,
+    milestone_id: PathId,
+    data: JSONBody[Fund],
+    request: Request[Any, Any, Any],
+    caller: Asking,
+    state: State,
+    once: Once,
 ) -> Response[Any]:
     """Charge a card for a milestone. 402 when the bank declines; a bank that asks its customer is `requires_action`."""
     if data.payment_method_id is None:
         raise PaymentMethodMissing("Name the card: payment_method_id.", field="payment_method_id")
     config: Settings = state.settings
-    requested = await guard.commit(
+    requested = await once.job(
         funding.request_funding,
         milestone_id,
         caller_id=caller.id,
@@ -116,9 +123,9 @@ def _funding(config: Settings) -> Callable[[Any], Awaitable[Funding]]:
     opt={"bodiless": True},
     responses={200: ResponseSpec(Release), 202: ResponseSpec(JobOut)},
 )
-async def approve(milestone_id: PathId, request: Request[Any, Any, Any], caller: Asking) -> Response[Any]:
+async def approve(milestone_id: PathId, request: Request[Any, Any, Any], caller: Asking, once: Once) -> Response[Any]:
     """Release a delivered milestone to its freelancer. Of any number of approvals one releases; the others are 409."""
-    requested = await guard.commit(releasing.request_release, milestone_id, caller_id=caller.id)
+    requested = await once.job(releasing.request_release, milestone_id, caller_id=caller.id)
     return await answer(request, requested, _release)
 
 

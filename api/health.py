@@ -8,6 +8,7 @@ from litestar import Request, Router, get
 
 from api.answers import Answer
 from api.auth import ANYBODY, PUBLIC
+from api.limits import UNLIMITED
 from models import guard
 from models.money import EXPONENTS
 from settings import Settings
@@ -55,13 +56,13 @@ class Config(msgspec.Struct, frozen=True):
     currencies: tuple[str, ...]
 
 
-@get("/health/live", opt=dict(PUBLIC), security=ANYBODY)
+@get("/health/live", opt=PUBLIC | UNLIMITED, security=ANYBODY)
 async def live() -> Live:
     """Whether the process answers; looks at nothing else."""
     return Live()
 
 
-@get("/health/ready", opt=dict(PUBLIC), security=ANYBODY)
+@get("/health/ready", opt=PUBLIC | UNLIMITED, security=ANYBODY)
 async def ready(request: Request[Any, Any, Any]) -> Answer[Ready]:
     """Whether requests can be served. 503 without PostgreSQL; without Redis 200 and `degraded`."""
     chosen: Settings = request.app.state.settings

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Router, get
 from litestar.params import FromPath, FromQuery, Parameter
 
-from api.auth import Asking
+from api.auth import Asking, signed_in
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page
 from models.jobs import JobStatus
 from models.queue import views
@@ -83,4 +83,9 @@ async def list_jobs(
     return page(LISTING, [show(one) for one in found], limit, lambda job: job.id)
 
 
-router = Router("/api/jobs", route_handlers=[read_job, list_jobs], tags=["jobs"])
+router = Router(
+    "/api/jobs",
+    route_handlers=[read_job, list_jobs],
+    tags=["jobs"],
+    guards=[signed_in],
+)

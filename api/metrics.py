@@ -14,6 +14,7 @@ from litestar.exceptions import NotFoundException
 from prometheus_client import CollectorRegistry
 
 from api.auth import ANYBODY, PUBLIC, role
+from api.limits import UNLIMITED
 from api.requests import QUIET
 from models import guard
 from models.accounts import Role
@@ -191,7 +192,7 @@ class Figures(msgspec.Struct, frozen=True):
     error_rate: float
 
 
-@get("/metrics", opt=dict(PUBLIC), security=ANYBODY, include_in_schema=False, media_type=MediaType.TEXT)
+@get("/metrics", opt=PUBLIC | UNLIMITED, security=ANYBODY, include_in_schema=False, media_type=MediaType.TEXT)
 async def expose(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Everything that every process counts, in Prometheus' text format."""
     chosen: Settings = request.app.state.settings

@@ -9,10 +9,11 @@ from litestar import Router, get, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from api.auth import Asking, role
+from api.auth import Asking, role, signed_in
 from api.fields import Amount, Body, Id, NeededId, Note, PathId, Title
+from api.idempotency import Once, seen_by
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page
-from models import guard, milestones
+from models import milestones
 from models.accounts import Role
 from models.milestones import MilestoneRow, MilestoneStatus
 
@@ -72,9 +73,9 @@ def show(milestone: MilestoneRow) -> MilestoneOut:
 
 
 @post("/", guards=[role(Role.CLIENT)])
-async def create_milestone(data: JSONBody[NewMilestone], caller: Asking) -> MilestoneOut:
+async def create_milestone(data: JSONBody[NewMilestone], caller: Asking, once: Once) -> MilestoneOut:
     """Add a stage to a contract that has not ended."""
-    made = await guard.commit(
+    made = await once(
         milestones.create,
         data.contract_id,
         client_id=caller.id,
@@ -82,6 +83,7 @@ async def create_milestone(data: JSONBody[NewMilestone], caller: Asking) -> Mile
         description=data.description,
         amount=data.amount,
         due_date=data.due_date,
+        again=seen_by(caller, milestones.read),
     )
     return show(made)
 
@@ -105,13 +107,15 @@ async def read_milestone(milestone_id: PathId, caller: Asking) -> MilestoneOut:
 
 
 @post("/{milestone_id:int}/submit", status_code=HTTP_200_OK, guards=[role(Role.FREELANCER)])
-async def submit_milestone(milestone_id: PathId, data: JSONBody[Delivery], caller: Asking) -> MilestoneOut:
+async def submit_milestone(milestone_id: PathId, data: JSONBody[Delivery], caller: Asking, once: Once) -> MilestoneOut:
     """Deliver a funded milestone and ask for its approval."""
-    return show(await guard.commit(milestones.submit, milestone_id, freelancer_id=caller.id, note=data.note))
+    again = seen_by(caller, milestones.read)
+    return show(await once(milestones.submit, milestone_id, freelancer_id=caller.id, note=data.note, again=again))
 
 
 router = Router(
     "/api/milestones",
     route_handlers=[create_milestone, list_milestones, read_milestone, submit_milestone],
     tags=["milestones"],
+    guards=[signed_in],
 )

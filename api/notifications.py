@@ -1,6 +1,7 @@
 """What a person should see, over HTTP: the list behind the live events."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -8,10 +9,11 @@ from litestar import Router, get, post
 from litestar.params import FromQuery
 from litestar.status_codes import HTTP_200_OK
 
-from api.auth import Asking
+from api.auth import Asking, signed_in
 from api.fields import PathId
+from api.idempotency import Once, no_id
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page
-from models import guard, notifications
+from models import notifications
 from models.notifications import NotificationRow, NotificationType
 
 LISTING: Final = "notifications"
@@ -73,19 +75,26 @@ async def count_unread(caller: Asking) -> Unread:
 
 
 @post("/{notification_id:int}/read", status_code=HTTP_200_OK)
-async def read_notification(notification_id: PathId, caller: Asking) -> NotificationOut:
+async def read_notification(notification_id: PathId, caller: Asking, once: Once) -> NotificationOut:
     """Mark one as read."""
-    return show(await guard.commit(notifications.mark_read, notification_id, user_id=caller.id))
+    again = partial(notifications.read, user_id=caller.id)
+    return show(await once(notifications.mark_read, notification_id, user_id=caller.id, again=again))
 
 
 @post("/read-all", status_code=HTTP_200_OK)
-async def read_all(caller: Asking) -> Marked:
-    """Mark all as read."""
-    return Marked(await guard.commit(notifications.mark_all_read, caller.id))
+async def read_all(caller: Asking, once: Once) -> Marked:
+    """Mark all as read. A repetition marks none."""
+    return Marked(await once(notifications.mark_all_read, caller.id, made=no_id, again=_none))
+
+
+async def _none(_: None) -> int:
+    """How many a repetition marks."""
+    return 0
 
 
 router = Router(
     "/api/notifications",
     route_handlers=[list_notifications, count_unread, read_notification, read_all],
     tags=["notifications"],
+    guards=[signed_in],
 )

@@ -9,7 +9,7 @@ from litestar import Router, get, post
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
-from api.auth import Asking, role, verified
+from api.auth import Asking, role, signed_in, verified
 from api.fields import (
     Amount,
     Body,
@@ -24,8 +24,9 @@ from api.fields import (
     sought_word,
     sought_words,
 )
+from api.idempotency import Once, seen_by
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page
-from models import guard, projects
+from models import projects
 from models.accounts import Role
 from models.money import Money
 from models.projects import Brief, BudgetType, ProjectRow, ProjectStatus, Sought, Visibility
@@ -108,9 +109,9 @@ def show(project: ProjectRow) -> ProjectOut:
 
 
 @post("/", guards=[role(Role.CLIENT)])
-async def create_project(data: JSONBody[NewProject], caller: Asking) -> ProjectOut:
+async def create_project(data: JSONBody[NewProject], caller: Asking, once: Once) -> ProjectOut:
     """Write a draft, which only its client sees."""
-    return show(await guard.commit(projects.create, caller.id, data.brief()))
+    return show(await once(projects.create, caller.id, data.brief(), again=seen_by(caller, projects.read)))
 
 
 @get("/")
@@ -157,13 +158,15 @@ async def read_project(project_id: PathId, caller: Asking) -> ProjectOut:
 
 
 @post("/{project_id:int}/publish", status_code=HTTP_200_OK, guards=[role(Role.CLIENT), verified])
-async def publish_project(project_id: PathId, caller: Asking) -> ProjectOut:
+async def publish_project(project_id: PathId, caller: Asking, once: Once) -> ProjectOut:
     """Open a draft to proposals."""
-    return show(await guard.commit(projects.publish, project_id, client_id=caller.id))
+    again = seen_by(caller, projects.read)
+    return show(await once(projects.publish, project_id, client_id=caller.id, again=again))
 
 
 router = Router(
     "/api/projects",
     route_handlers=[create_project, list_projects, list_my_projects, read_project, publish_project],
     tags=["projects"],
+    guards=[signed_in],
 )

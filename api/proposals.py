@@ -10,10 +10,11 @@ from litestar.datastructures import State
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from api.auth import Asking, role, verified
+from api.auth import Asking, role, signed_in, verified
 from api.fields import Amount, Body, Currency, Id, PathId, Prose, QueryId, Title
+from api.idempotency import Once, seen_by
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page
-from models import acceptance, guard, proposals
+from models import acceptance, proposals
 from models.accounts import Role
 from models.money import Money
 from models.policy import Policy
@@ -109,9 +110,10 @@ def show(proposal: ProposalRow) -> ProposalOut:
 
 
 @post("/", guards=[role(Role.FREELANCER), verified])
-async def submit_proposal(data: JSONBody[NewProposal], caller: Asking) -> ProposalOut:
+async def submit_proposal(data: JSONBody[NewProposal], caller: Asking, once: Once) -> ProposalOut:
     """Offer to do an open project, once."""
-    return show(await guard.commit(proposals.submit, data.project_id, data.offer(), freelancer_id=caller.id))
+    again = seen_by(caller, proposals.read)
+    return show(await once(proposals.submit, data.project_id, data.offer(), freelancer_id=caller.id, again=again))
 
 
 @get("/")
@@ -136,15 +138,17 @@ async def read_proposal(proposal_id: PathId, caller: Asking) -> ProposalOut:
 
 
 @post("/{proposal_id:int}/accept", status_code=HTTP_200_OK, guards=[role(Role.CLIENT), verified])
-async def accept_proposal(proposal_id: PathId, caller: Asking, state: State) -> ProposalOut:
+async def accept_proposal(proposal_id: PathId, caller: Asking, state: State, once: Once) -> ProposalOut:
     """Take one offer and reject the rest: the answer's `contract_id` waits for both signatures."""
     config: Settings = state.settings
     policy = Policy(fee_bp=config.fees.platform_bp)
-    return show(await guard.commit(acceptance.accept, proposal_id, client_id=caller.id, policy=policy))
+    again = seen_by(caller, proposals.read)
+    return show(await once(acceptance.accept, proposal_id, client_id=caller.id, policy=policy, again=again))
 
 
 router = Router(
     "/api/proposals",
     route_handlers=[submit_proposal, list_proposals, read_proposal, accept_proposal],
     tags=["proposals"],
+    guards=[signed_in],
 )

@@ -9,10 +9,11 @@ from litestar.datastructures import State
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.status_codes import HTTP_200_OK
 
-from api.auth import Asking, role, verified
+from api.auth import Asking, role, signed_in, verified
+from api.idempotency import Once
 from api.jobs import JobOut
 from api.waiting import answer
-from models import guard, payouts
+from models import payouts
 from models.accounts import Role
 from models.errors import NotFound
 from settings import Settings
@@ -34,9 +35,9 @@ class PayoutAccount(msgspec.Struct, frozen=True, kw_only=True):
     opt={"bodiless": True},
     responses={200: ResponseSpec(PayoutAccount), 202: ResponseSpec(JobOut)},
 )
-async def open_account(request: Request[Any, Any, Any], caller: Asking, state: State) -> Response[Any]:
+async def open_account(request: Request[Any, Any, Any], caller: Asking, state: State, once: Once) -> Response[Any]:
     """Open a payout account, or get a fresh onboarding link to the one there is."""
-    requested = await guard.commit(payouts.request_account, caller.id)
+    requested = await once.job(payouts.request_account, caller.id)
     return await answer(request, requested, _shown_to(caller, state.settings))
 
 
@@ -60,4 +61,9 @@ async def read_account(caller: Asking) -> PayoutAccount:
     return PayoutAccount(id=found.account_id, payouts_ready=found.ready)
 
 
-router = Router(path="/api/stripe", route_handlers=[open_account, read_account], tags=["stripe"])
+router = Router(
+    path="/api/stripe",
+    route_handlers=[open_account, read_account],
+    tags=["stripe"],
+    guards=[signed_in],
+)

@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from litestar.status_codes import HTTP_200_OK
 
 from api.auth import ANYBODY, PUBLIC
+from api.limits import UNLIMITED
 from api.requests import MAX_CALLBACK_BODY_BYTES
 from models import guard, inbox
 from models.errors import CallbackRefused
@@ -58,7 +59,7 @@ def is_signed(header: str, body: bytes, secrets: tuple[str, ...], now: float) ->
 @post(
     "/api/stripe/webhooks",
     status_code=HTTP_200_OK,
-    opt=PUBLIC,
+    opt=PUBLIC | UNLIMITED,
     security=ANYBODY,
     request_max_body_size=MAX_CALLBACK_BODY_BYTES,
 )
