@@ -19,6 +19,7 @@ from api.auth import Caller
 from models import sessions
 from models.accounts import Role
 from models.errors import NotAllowed
+from models.guard import commit
 from models.outbox import caused_by, origin
 from settings import Settings
 
@@ -27,6 +28,9 @@ SIGN_IN: Final = "/admin/sign-in"
 COOKIE: Final = "megilance_admin"
 FLASH_COOKIE: Final = "megilance_admin_flash"
 NONCE_COOKIE: Final = "megilance_admin_form"
+BEGUN_COOKIE: Final = "megilance_admin_begun"
+LEFT_ALONE: Final = "left_alone"
+"""Why a session ended whose cookie came back after half an hour without a page, or after a day."""
 OPEN: Final = {"open": True}
 """`opt=OPEN` on a handler: anybody may come in."""
 UNNOTICED: Final = {"unnoticed": True}
@@ -72,12 +76,20 @@ class Door:
 
 
 async def visitor(connection: ASGIConnection[Any, Any, Any, Any]) -> tuple[Visit | None, Caller | None]:
-    """The sign-in that a request carries, and the admin whose it is at this moment; None where there is none."""
-    visit = seals_of(connection).read_visit(connection.cookies.get(cookie_name(connection, COOKIE), ""))
-    user = None if visit is None else await sessions.read_live(visit.session_id)
-    if visit is None or user is None or user.role is not Role.ADMIN:
+    """The sign-in that a request carries, and the admin whose it is at this moment; None where there is none.
+
+    A sign-in without a second factor is none. One that was left alone ends here: its session must not outlive it.
+    """
+    seals, sealed = seals_of(connection), connection.cookies.get(cookie_name(connection, COOKIE), "")
+    visit = seals.read_visit(sealed)
+    if visit is None:
+        if (over := seals.read_over(sealed)) is not None:
+            await commit(sessions.revoke, over.session_id, LEFT_ALONE)
         return None, None
-    return visit, Caller(user.user_id, user.role, visit.session_id, user.email_verified)
+    user = await sessions.read_live(visit.session_id)
+    if user is None or user.role is not Role.ADMIN or user.proved_at is None:
+        return None, None
+    return visit, Caller(user.user_id, user.role, visit.session_id, user.email_verified, user.proved_at)
 
 
 def seals_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Seals:

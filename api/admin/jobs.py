@@ -1,6 +1,7 @@
 """Jobs and queues as admins see and steer them, as JSON."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -9,13 +10,14 @@ from litestar import Router, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, Parameter, QueryParameter
 
 from api.auth import Asking, role
-from api.fields import MAX_ID, Body, QueryId, sought_word
+from api.fields import MAX_ID, Body, QueryId, QueryMoment, sought_moment, sought_word
+from api.idempotency import Once, no_id, nothing
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor
 from models.accounts import Role
 from models.errors import Invalid
-from models.guard import commit
 from models.jobs import Queue
 from models.queue import control, figures, history, search
+from models.queue.control import Retried
 from models.queue.figures import QueueFigures, Schedule, Worker
 from models.queue.history import JobFile
 from models.queue.search import MAX_TEXT_CHARS, Filter, FoundJob, State
@@ -76,8 +78,8 @@ async def list_jobs(
     standing: QueryState = None,
     queue: FromQuery[Queue | None] = None,
     error_code: QueryWord = None,
-    created_from: FromQuery[datetime | None] = None,
-    created_to: FromQuery[datetime | None] = None,
+    created_from: QueryMoment = None,
+    created_to: QueryMoment = None,
     text: QueryText = None,
 ) -> Page[FoundJob]:
     """Search, newest first. A page looks at so many jobs only: it may be short and still have a `next_cursor`."""
@@ -111,14 +113,11 @@ def filter_of(
     state: State | None,
     queue: Queue | None,
     error_code: str | None,
-    created_from: datetime | None,
-    created_to: datetime | None,
+    created_from: str | datetime | None,
+    created_to: str | datetime | None,
     text: str | None,
 ) -> Filter:
     """The filter that a query stands for. Raises Invalid, also for a time without its zone."""
-    for name, moment in (("created_from", created_from), ("created_to", created_to)):
-        if moment is not None and moment.tzinfo is None:
-            raise Invalid(f"`{name}` needs its offset from UTC: 2026-11-22T20:00:00Z.", field=name)
     return Filter(
         id=id,
         kind=sought_word(kind, "kind"),
@@ -126,8 +125,8 @@ def filter_of(
         state=state,
         queue=queue,
         error_code=sought_word(error_code, "error_code"),
-        created_from=created_from,
-        created_to=created_to,
+        created_from=sought_moment(created_from, "created_from"),
+        created_to=sought_moment(created_to, "created_to"),
         text=sought_word(text, "text"),
     )
 
@@ -139,35 +138,41 @@ async def read_job(job_id: FromPath[UUID]) -> JobFile:
 
 
 @post("/jobs/{job_id:str}/retry", status_code=200, opt={"bodiless": True})
-async def retry(caller: Asking, job_id: FromPath[UUID]) -> JobFile:
+async def retry(caller: Asking, job_id: FromPath[UUID], once: Once) -> JobFile:
     """Let a dead job wait again, with all its attempts."""
-    await commit(control.retry, job_id, caller.id)
+    await once(control.retry, job_id, caller.id, again=nothing)
     return await history.read(job_id)
 
 
 @post("/jobs/{job_id:str}/cancel", status_code=200, opt={"bodiless": True})
-async def cancel(caller: Asking, job_id: FromPath[UUID]) -> JobFile:
+async def cancel(caller: Asking, job_id: FromPath[UUID], once: Once) -> JobFile:
     """End a waiting job before it begins."""
-    await commit(control.cancel, job_id, caller.id)
+    await once(control.cancel, job_id, caller.id, again=nothing)
     return await history.read(job_id)
 
 
 @post("/jobs/{job_id:str}/discard", status_code=200, opt={"bodiless": True})
-async def discard(caller: Asking, job_id: FromPath[UUID]) -> JobFile:
+async def discard(caller: Asking, job_id: FromPath[UUID], once: Once) -> JobFile:
     """Accept that a dead job stays undone."""
-    await commit(control.discard, job_id, caller.id)
+    await once(control.discard, job_id, caller.id, again=nothing)
     return await history.read(job_id)
 
 
 @post("/jobs/retry", status_code=200)
-async def retry_many(caller: Asking, data: JSONBody[Sought]) -> RetriedOut:
-    """Let the oldest dead jobs that fit wait again, at most 1,000 at once."""
+async def retry_many(caller: Asking, data: JSONBody[Sought], once: Once) -> RetriedOut:
+    """Let the oldest dead jobs that fit wait again, at most 1,000 at once. A repetition retries none."""
     fields: dict[str, Any] = msgspec.structs.asdict(data)
     if not any(fields.values()):
         raise Invalid("Name at least one field: to retry everything that is dead is rarely meant.")
     wanted = filter_of(id=None, state=State.DEAD, **fields)
-    retried = await commit(control.retry_many, wanted, caller.id)
+    retried = await once(control.retry_many, wanted, caller.id, made=no_id, again=partial(_left, wanted))
     return RetriedOut(retried.count, retried.more)
+
+
+async def _left(wanted: Filter, _: None) -> Retried:
+    """What a repetition retries, and whether there are dead jobs that fit."""
+    found = await search.find(wanted, limit=1)
+    return Retried(count=0, more=bool(found.jobs) or found.further is not None)
 
 
 @get("/queues")
@@ -177,15 +182,23 @@ async def list_queues() -> list[QueueFigures]:
 
 
 @post("/queues/{name:str}/pause", status_code=200)
-async def pause(caller: Asking, name: FromPath[str], data: JSONBody[Reason]) -> Paused:
+async def pause(caller: Asking, name: FromPath[str], data: JSONBody[Reason], once: Once) -> Paused:
     """Let workers claim nothing more from a queue; what runs goes on."""
-    return Paused(name, paused=True, changed=await commit(control.pause, name, data.reason, caller.id))
+    changed = await once(control.pause, name, data.reason, caller.id, made=no_id, again=nothing)
+    return await _as_is(name) if changed is None else Paused(name, paused=True, changed=changed)
 
 
 @post("/queues/{name:str}/resume", status_code=200, opt={"bodiless": True})
-async def resume(caller: Asking, name: FromPath[str]) -> Paused:
+async def resume(caller: Asking, name: FromPath[str], once: Once) -> Paused:
     """Let workers claim from a queue again."""
-    return Paused(name, paused=False, changed=await commit(control.resume, name, caller.id))
+    changed = await once(control.resume, name, caller.id, made=no_id, again=nothing)
+    return await _as_is(name) if changed is None else Paused(name, paused=False, changed=changed)
+
+
+async def _as_is(name: str) -> Paused:
+    """What a repetition answers: how the queue stands, whoever changed it last."""
+    paused = any(one.name == name and one.pause is not None for one in await figures.queues())
+    return Paused(name, paused=paused, changed=False)
 
 
 @get("/workers")

@@ -13,11 +13,12 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 from litestar.types import ExceptionHandlersMap
 
-from api.admin import presses, sign_in
+from api.admin import audit_pages, people_pages, presses, sign_in
 from api.admin.door import HOME, OPEN, SIGN_IN, UNNOTICED, Door, SignInNeeded, provide_form, seals_of
 from api.admin.forms import address, read_filter, typed_in
 from api.admin.rendering import SERVED, fragment, page
 from api.auth import PUBLIC, Asking, Caller
+from api.limits import UNLIMITED
 from api.pages import decode_cursor, encode_cursor
 from api.problems import EXCEPTION_HANDLERS
 from api.requests import MAX_ANONYMOUS_BODY_BYTES
@@ -151,10 +152,14 @@ router = Router(
         missing,
         sign_in.show_sign_in,
         sign_in.sign_in,
+        sign_in.show_code,
+        sign_in.enter_code,
         sign_in.sign_out,
+        *audit_pages.HANDLERS,
+        *people_pages.HANDLERS,
         *presses.HANDLERS,
     ],
-    opt=dict(PUBLIC),
+    opt=PUBLIC | UNLIMITED,
     middleware=[DefineMiddleware(Door)],
     dependencies={"form": Provide(provide_form)},
     exception_handlers=REFUSALS,

@@ -24,7 +24,7 @@ from models.queue.search import State
 Asked = Request[Caller, Any, Any]
 
 
-async def _press(request: Asked, back: str, verb: Callable[[], Awaitable[str]]) -> Redirect:
+async def press(request: Asked, back: str, verb: Callable[[], Awaitable[str]]) -> Redirect:
     """Do it, and go back with the sentence that it returns, or with the rule that said no."""
     good = True
     try:
@@ -49,7 +49,7 @@ async def retry(request: Asked, caller: Asking, form: Form, job_id: FromPath[UUI
         await commit(control.retry, job_id, caller.id)
         return "The job waits again, with all its attempts."
 
-    return await _press(request, _job(job_id), verb)
+    return await press(request, _job(job_id), verb)
 
 
 @post("/jobs/{job_id:str}/cancel", status_code=303, opt=dict(FORM))
@@ -60,7 +60,7 @@ async def cancel(request: Asked, caller: Asking, form: Form, job_id: FromPath[UU
         await commit(control.cancel, job_id, caller.id)
         return "The job is cancelled. It will not run."
 
-    return await _press(request, _job(job_id), verb)
+    return await press(request, _job(job_id), verb)
 
 
 @post("/jobs/{job_id:str}/discard", status_code=303, opt=dict(FORM))
@@ -71,7 +71,7 @@ async def discard(request: Asked, caller: Asking, form: Form, job_id: FromPath[U
         await commit(control.discard, job_id, caller.id)
         return "The job is discarded: failed, and waiting for nobody."
 
-    return await _press(request, _job(job_id), verb)
+    return await press(request, _job(job_id), verb)
 
 
 @post("/jobs/retry", status_code=303, opt=dict(FORM))
@@ -83,7 +83,7 @@ async def retry_many(request: Asked, caller: Asking, form: Form) -> Redirect:
         wanted = replace(read_filter(typed), state=State.DEAD)
         return _told(await commit(control.retry_many, wanted, caller.id))
 
-    return await _press(request, address(typed), verb)
+    return await press(request, address(typed), verb)
 
 
 def _told(retried: Retried) -> str:
@@ -101,7 +101,7 @@ async def pause(request: Asked, caller: Asking, form: Form, name: FromPath[str])
         changed = await commit(control.pause, name, form.get("reason", ""), caller.id)
         return f"{name} stands still; what runs goes on." if changed else f"{name} stood still already."
 
-    return await _press(request, HOME, verb)
+    return await press(request, HOME, verb)
 
 
 @post("/queues/{name:str}/resume", status_code=303, opt=dict(FORM))
@@ -112,7 +112,7 @@ async def resume(request: Asked, caller: Asking, form: Form, name: FromPath[str]
         changed = await commit(control.resume, name, caller.id)
         return f"{name} goes on." if changed else f"{name} was going already."
 
-    return await _press(request, HOME, verb)
+    return await press(request, HOME, verb)
 
 
 HANDLERS: Final = [retry, cancel, discard, retry_many, pause, resume]

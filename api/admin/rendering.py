@@ -39,6 +39,7 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+MOST_TOLD_CHARS: Final = 200
 NOTHING: Final = "\u2013"
 CHART_WIDTH, CHART_HEIGHT = 120, 28
 
@@ -89,6 +90,12 @@ def pretty(held: Any) -> str:
     return msgspec.json.format(msgspec.json.encode(held), indent=2).decode()
 
 
+def told(held: Any) -> str:
+    """A value of an audit row in one line; what is long ends early, the API has it whole."""
+    text = held if isinstance(held, str) else msgspec.json.encode(held).decode()
+    return text if len(text) <= MOST_TOLD_CHARS else f"{text[:MOST_TOLD_CHARS]}…"
+
+
 def chart(values: Sequence[float | None]) -> dict[str, Any]:
     """The points of a small chart, from its left to its right: lines where there are values, gaps elsewhere."""
     most = max((one for one in values if one is not None), default=0) or 1
@@ -113,7 +120,9 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters.update(duration=duration, ago=ago, when=when, count=count, rate=rate, short=short, pretty=pretty)
+    made.filters.update(
+        duration=duration, ago=ago, when=when, count=count, rate=rate, short=short, pretty=pretty, told=told
+    )
     made.globals.update(chart=chart, release=RELEASE, token_field=TOKEN_FIELD, rate_minutes=RATE_MINUTES)
     made.globals.update(kinds=sorted(KINDS), states=list(State), queue_names=list(Queue), most=MOST_AT_ONCE)
     return made

@@ -26,6 +26,8 @@ RENEW_S: Final = 60
 """How stale `seen_s` may be before a page brings a newer cookie: not every answer needs to set one."""
 FORM_S: Final = 3600
 """How long the sign-in form may lie open."""
+BEGUN_S: Final = 300
+"""As long as the ticket behind it."""
 FLASH_S: Final = 120
 """A message is for the very next page; it does not wait for one of tomorrow."""
 MAX_SEALED_CHARS: Final = 2048
@@ -58,6 +60,15 @@ class Nonce(msgspec.Struct, frozen=True, array_like=True):
     at_s: int
 
 
+class Begun(msgspec.Struct, frozen=True, array_like=True):
+    """A sign-in whose password was right: its ticket, whose it is, and when. Opens nothing by itself."""
+
+    ticket_id: UUID
+    user_id: int
+    at_s: int
+    wanted: str
+
+
 class Seals:
     """Seals with the present key; breaks open what earlier keys sealed, too."""
 
@@ -76,10 +87,25 @@ class Seals:
     def read_visit(self, sealed: str) -> Visit | None:
         """What a good cookie says; None when it is forged, idle or too old."""
         found = self._open("visit", sealed, Visit)
+        return None if found is None or self._is_over(found) else found
+
+    def read_over(self, sealed: str) -> Visit | None:
+        """What a cookie says that is ours, and idle or too old."""
+        found = self._open("visit", sealed, Visit)
+        return found if found is not None and self._is_over(found) else None
+
+    def _is_over(self, visit: Visit) -> bool:
         now = self.now_s()
-        if found is None or now - found.seen_s > IDLE_S or now - found.began_s > LONGEST_S:
-            return None
-        return found
+        return now - visit.seen_s > IDLE_S or now - visit.began_s > LONGEST_S
+
+    def begun_cookie(self, begun: Begun) -> str:
+        """The value of the cookie between a password and a code."""
+        return self._seal("begun", begun)
+
+    def read_begun(self, sealed: str) -> Begun | None:
+        """The sign-in that waits for its code; None when it is forged or has waited too long."""
+        found = self._open("begun", sealed, Begun)
+        return None if found is None or self.now_s() - found.at_s > BEGUN_S else found
 
     def flash_cookie(self, session_id: UUID, text: str, *, good: bool) -> str:
         """The value of the cookie that carries a sentence to the next page."""

@@ -1,10 +1,12 @@
 """Signing in to the pages and out again. A sign-in is a session like every other; it ends wherever sessions are ended.
 
-A wrong password, an unknown address, somebody who is no admin and one who is suspended get the same answer after the
-same time. A sign-in goes by steps: each proves something, and only the last one opens a session.
+Two steps: a password opens a ticket, and a code from an app, or a backup code, the session. A wrong password, an
+unknown address, somebody who is no admin and one who is suspended get the same answer after the same time; an admin
+without an authenticator app is told how to get one, and stays outside.
 """
 
 import secrets
+from math import ceil
 from typing import Any, Final
 
 from litestar import Request, Response, get, post
@@ -12,6 +14,7 @@ from litestar.enums import RequestEncodingType
 from litestar.response import Redirect
 
 from api.admin.door import (
+    BEGUN_COOKIE,
     COOKIE,
     FLASH_COOKIE,
     NONCE_COOKIE,
@@ -27,46 +30,84 @@ from api.admin.door import (
     visit_cookie,
     visitor,
 )
-from api.admin.rendering import page
-from api.admin.seals import FORM_S, Nonce, Visit
+from api.admin.rendering import duration, page
+from api.admin.seals import BEGUN_S, FORM_S, Begun, Nonce, Visit
 from api.auth import Asking
-from api.requests import client_address
-from models import accounts, audit, passwords, sessions
-from models.accounts import Credentials, Role
+from api.proofs import MAX_CODE_CHARS, WRONG_CODE, prove_second_factor
+from api.requests import visitor_of
+from api.sign_in import Proved, prove
+from models import audit, sessions
+from models import sign_in as entrance
+from models.accounts import Role
+from models.errors import (
+    AccountSuspended,
+    CredentialsWrong,
+    Invalid,
+    SecondFactorRequired,
+    SecondFactorWrong,
+    Throttled,
+    TokenInvalid,
+)
+from models.factors import Method
 from models.guard import commit
 from models.sessions import SignIn
-from wire.passwords import verify_password
+from models.sign_in import Challenge
+from models.tickets import Purpose
 
-WRONG: Final = "Address or password is wrong."
 STALE: Final = "This form had lain open too long. Try again."
+CODE: Final = f"{SIGN_IN}/code"
+PROOFS: Final = frozenset({Method.TOTP, Method.BACKUP_CODE})
+"""What can be typed into a page. Passkeys need a script, and codes that are sent a sender: they are no admin's."""
 FORM: Final = {"media": RequestEncodingType.URL_ENCODED.value}
 Asked = Request[Any, Any, Any]
 
 
-async def prove_password(email: str, password: str) -> tuple[Credentials, str | None] | None:
-    """The admin whose address and password these are, with a stronger hash if theirs is dated; None: refused.
+async def begin_sign_in(request: Asked, email: str, password: str, *, wanted: str) -> Begun | None:
+    """What an admin's address and password begin, on the way to the page `wanted`; None: refused.
 
-    Whoever is refused waits as long: for one hash, of their own password or of nobody's, and for one row.
+    Whoever is refused waits as long. Raises Throttled, and SecondFactorRequired for an admin without a factor that can
+    be proved here.
     """
-    known = await accounts.read_credentials(email)
-    fits, better = await verify_password(passwords.normal(password), known.password_hash if known else None)
-    if known is None or not fits or known.suspended or known.role is not Role.ADMIN:
+    knocked = visitor_of(request)
+
+    async def admit(proved: Proved) -> Begun:
+        entered = await entrance.admit(proved.known, knocked, keys=proved.keys, better=proved.better)
+        if not isinstance(entered, Challenge) or Method.TOTP not in entered.methods:
+            raise SecondFactorRequired("This admin has no authenticator app.")  # and everything is rolled back
+        return Begun(entered.ticket_id, proved.known.user_id, seals_of(request).now_s(), wanted)
+
+    try:
+        return await commit(admit, await prove(email, password, knocked, admins_only=True))
+    except (AccountSuspended, CredentialsWrong):
         return None
-    return known, better
 
 
-async def open_session(request: Asked, known: Credentials, better: str | None) -> SignIn:
-    """The last step: what has to be proved is proved."""
-    said, address = request.headers.get("user-agent", ""), client_address(request)
+async def prove_code(request: Asked, begun: Begun, code: str) -> SignIn:
+    """The session that a ticket and a code open. Raises SecondFactorWrong, TokenInvalid, Throttled."""
+    knocked = visitor_of(request)
+    if len(code) > MAX_CODE_CHARS:
+        raise SecondFactorWrong(WRONG_CODE)
+    method = await prove_second_factor(
+        request.app.state,
+        begun.user_id,
+        code,
+        None,
+        purpose=Purpose.SIGN_IN,
+        visitor=knocked,
+        ticket_id=begun.ticket_id,
+    )
 
-    async def begin() -> SignIn:
-        if better is not None:
-            await accounts.replace_hash(known.user_id, known.password_hash, better)
-        begun = await sessions.begin(known.user_id, known.role, user_agent=said, ip_address=address)
-        await audit.record(known.user_id, "admin.signed_in", "session", str(begun.session_id), {"ip_address": address})
-        return begun
+    async def enter() -> SignIn:
+        if method not in PROOFS:
+            raise SecondFactorWrong(WRONG_CODE)
+        entered = await entrance.finish(begun.ticket_id, method)
+        if entered.role is not Role.ADMIN:
+            raise TokenInvalid("No admin any more.")
+        said = {"ip_address": knocked.ip_address, "method": method}
+        await audit.record(entered.user_id, "admin.signed_in", "session", str(entered.session_id), said)
+        return entered
 
-    return await commit(begin)
+    return await commit(enter)
 
 
 def form_page(
@@ -89,10 +130,69 @@ def form_page(
     return shown
 
 
+def code_page(request: Asked, begun: Begun, *, wrong: str | None = None, status_code: int = 200) -> Response[str]:
+    """The second form, which is of one ticket."""
+    form_token = seals_of(request).form_token(f"code {begun.ticket_id}")
+    return page(request, "code.html", status_code=status_code, wrong=wrong, form_token=form_token)
+
+
+def too_often(shown: Response[str], refusal: Throttled) -> Response[str]:
+    """The same, saying when to come back to programs too."""
+    shown.set_header("Retry-After", str(ceil(refusal.retry_after_s)))
+    return shown
+
+
+def _later(refusal: Throttled) -> str:
+    return f"Too many attempts. Come back in {duration(ceil(refusal.retry_after_s))}."
+
+
 def _fits(request: Asked, token: str) -> bool:
     seals = seals_of(request)
     nonce = seals.read_nonce(request.cookies.get(cookie_name(request, NONCE_COOKIE), ""))
     return nonce is not None and seals.fits_form(f"sign-in {nonce.value}", token)
+
+
+def _begun(request: Asked) -> Begun | None:
+    return seals_of(request).read_begun(request.cookies.get(cookie_name(request, BEGUN_COOKIE), ""))
+
+
+async def _first_step(request: Asked, wanted: str, email: str, password: str) -> Response[Any]:
+    try:
+        begun = await begin_sign_in(request, email, password, wanted=wanted)
+    except Throttled as refusal:
+        shown = form_page(request, wanted=wanted, email=email, wrong=_later(refusal), status_code=429)
+        return too_often(shown, refusal)
+    except SecondFactorRequired:
+        return page(request, "no_factor.html", status_code=403, email=email)
+    if begun is None:
+        return form_page(request, wanted=wanted, email=email, wrong=entrance.WRONG, status_code=401)
+    answer = Redirect(CODE, status_code=303)
+    answer.set_cookie(cookie(request, BEGUN_COOKIE, seals_of(request).begun_cookie(begun), BEGUN_S))
+    answer.set_cookie(cookie(request, NONCE_COOKIE, "", 0))
+    return answer
+
+
+async def _second_step(request: Asked, begun: Begun, code: str) -> Response[Any]:
+    try:
+        entered = await prove_code(request, begun, code)
+    except (SecondFactorWrong, Invalid):
+        return code_page(request, begun, wrong=WRONG_CODE, status_code=401)
+    except Throttled as refusal:
+        return too_often(code_page(request, begun, wrong=_later(refusal), status_code=429), refusal)
+    except (AccountSuspended, TokenInvalid):
+        return _anew(request)
+    now_s = seals_of(request).now_s()
+    answer = Redirect(safe_next(begun.wanted), status_code=303)
+    answer.set_cookie(visit_cookie(request, Visit(entered.session_id, now_s, now_s)))
+    answer.set_cookie(cookie(request, BEGUN_COOKIE, "", 0))
+    return answer
+
+
+def _anew(request: Asked) -> Redirect:
+    """Back to the first step: what was begun is over."""
+    answer = Redirect(SIGN_IN, status_code=303)
+    answer.set_cookie(cookie(request, BEGUN_COOKIE, "", 0))
+    return answer
 
 
 @get("/sign-in", opt=dict(OPEN))
@@ -104,21 +204,30 @@ async def show_sign_in(request: Asked) -> Response[Any]:
     return form_page(request, wanted=wanted)
 
 
-@post("/sign-in", status_code=303, opt=OPEN | FORM)
+@post("/sign-in", status_code=303, opt=OPEN | FORM | {"unlimited": False})
 async def sign_in(request: Asked) -> Response[Any]:
-    """The first step: address and password. It is the only one yet, so it is also the last."""
+    """The first step: address and password, which open the second one and nothing else."""
     form = await read_form(request)
     wanted, email = safe_next(form.get("next", "")), form.get("email", "")
     if not _fits(request, form.get(TOKEN_FIELD, "")):
         return form_page(request, wanted=wanted, email=email, wrong=STALE, status_code=403)
-    proved = await prove_password(email, form.get("password", ""))
-    if proved is None:
-        return form_page(request, wanted=wanted, email=email, wrong=WRONG, status_code=401)
-    begun, now_s = await open_session(request, *proved), seals_of(request).now_s()
-    answer = Redirect(wanted, status_code=303)
-    answer.set_cookie(visit_cookie(request, Visit(begun.session_id, now_s, now_s)))
-    answer.set_cookie(cookie(request, NONCE_COOKIE, "", 0))
-    return answer
+    return await _first_step(request, wanted, email, form.get("password", ""))
+
+
+@get("/sign-in/code", opt=dict(OPEN))
+async def show_code(request: Asked) -> Response[Any]:
+    """The second form; without the first one there is none."""
+    begun = _begun(request)
+    return _anew(request) if begun is None else code_page(request, begun)
+
+
+@post("/sign-in/code", status_code=303, opt=OPEN | FORM | {"unlimited": False})
+async def enter_code(request: Asked) -> Response[Any]:
+    """The second step: a code, which opens the session."""
+    form, begun = await read_form(request), _begun(request)
+    if begun is None or not seals_of(request).fits_form(f"code {begun.ticket_id}", form.get(TOKEN_FIELD, "")):
+        return _anew(request)
+    return await _second_step(request, begun, form.get("code", "").strip())
 
 
 @post("/sign-out", status_code=303, opt=dict(FORM))
