@@ -13,7 +13,6 @@ class Listener:
     sid: str
     engine_sid: str
     user_id: int
-    admin: bool
     session_id: UUID
     expires_unix_s: int
     wants_meta: bool

@@ -108,7 +108,8 @@ class Desk:
 
     async def _join_project(self, listener: Listener, asked: JoinProject) -> Acknowledged:
         room = events.project(asked.project_id)
-        if not await projects.may_follow(asked.project_id, user_id=listener.user_id, admin=listener.admin):
+        admin = await self._door.is_admin(listener)
+        if not await projects.may_follow(asked.project_id, user_id=listener.user_id, admin=admin):
             # The same for a project that does not exist, so that nobody can count them.
             return _no("not_allowed", "You cannot follow this project.")
         head = await self._delivery.head(room)

@@ -11,6 +11,7 @@ import structlog
 from msgspec import Meta
 
 from models import events, sessions
+from models.accounts import Role
 from models.errors import TokenInvalid
 from models.guard import LOST_CONNECTION
 from realtime.delivery import Delivery
@@ -81,7 +82,6 @@ class Door:
             sid=sid,
             engine_sid=self._server.engine_sid(sid),
             user_id=user.user_id,
-            admin=user.role == "admin",
             session_id=claims.session_id,
             expires_unix_s=claims.expires_at,
             wants_meta=bool(asked.meta),
@@ -100,6 +100,11 @@ class Door:
         listener = self.listeners.pop(sid, None)
         if listener is not None:
             self._delivery.leave_all(listener)
+
+    async def is_admin(self, listener: Listener) -> bool:
+        """Whether the socket's holder runs the platform at this moment, in a session with a second factor."""
+        user = await sessions.read_live(listener.session_id)
+        return user is not None and user.role is Role.ADMIN and user.proved_at is not None
 
     async def extend(self, listener: Listener, token: str) -> str | None:
         """Let the socket stay for as long as this newer token lives. Returns why not, or None.
