@@ -70,8 +70,11 @@ class Entry(msgspec.Struct, frozen=True):
 
 DAY_S: Final = 86_400
 SCHEDULE: Final = (
+    Entry("audit.seal", 60, jobs.SealAudit, Missed.LATEST),
+    Entry("audit.verify", DAY_S, jobs.VerifyAudit, Missed.LATEST, offset_s=3 * 3600 + 1800),
     Entry("escrow.sweep", 60, jobs.SweepEscrow, Missed.LATEST),
     Entry("invariants.check_ledger", 900, jobs.CheckLedger, Missed.LATEST, offset_s=120),
+    Entry("security.reseal_secrets", DAY_S, jobs.ResealSecrets, Missed.LATEST, offset_s=4 * 3600),
     Entry("upkeep.tend_partitions", DAY_S, jobs.TendPartitions, Missed.LATEST, offset_s=3 * 3600),
 )
 
@@ -159,7 +162,7 @@ async def keep_time(
             await tick(schedule, datetime.now(UTC), done, counted)
             # What another release had scheduled: not at once, because that release's clock may still run beside us.
             if known:
-                gone = "delete from schedules where name <> all($1) and seen_at < now() - $2"
+                gone = "delete from schedules where name <> all($1) and seen_at < now() - $2::interval"
                 await guard.rows(gone, known, FORGOTTEN)
                 known = []
             now = datetime.now(UTC)

@@ -7,6 +7,7 @@ import asyncio
 import re
 import unicodedata
 from collections.abc import Callable
+from datetime import UTC, datetime
 from email.utils import formataddr, parseaddr
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ import settings
 from models import guard, mail
 from models.errors import Refused
 from models.jobs import SendMail
-from models.mail import MailKind, Outgoing
+from models.mail import MailKind, NewSignIn, Outgoing, SecurityCode
 from models.money import Money
 from tasks.gateways.post import Letter, Post
 from tasks.job import Claim, performs
@@ -40,7 +41,37 @@ JOINERS: Final = "\u200c\u200d"
 PROJECT_PAGE: Final = "/projects/{}"
 CONTRACT_PAGE: Final = "/contracts/{}"
 VERIFY_PAGE: Final = "/verify-email?token={}"
-"""Where buttons lead: below FRONTEND_URL, and for the last one below the API when there is no web app."""
+RESET_PAGE: Final = "/reset-password?token={}"
+"""Where buttons lead: below FRONTEND_URL, and for the last two below the API when there is no web app."""
+
+LINKS: Final = {
+    MailKind.EMAIL_VERIFICATION: (Purpose.EMAIL_VERIFICATION, "verify_url", VERIFY_PAGE),
+    MailKind.EMAIL_CHANGE: (Purpose.EMAIL_CHANGE, "verify_url", VERIFY_PAGE),
+    MailKind.PASSWORD_RESET_REQUEST: (Purpose.PASSWORD_RESET, "reset_url", RESET_PAGE),
+}
+"""Which mails carry a single-use link: what it is good for, its word in the templates, and its page."""
+
+# Looked for in this order: each of them also says that it is one of those further down, or all of them.
+BROWSERS: Final = (
+    ("Edg", "Edge"),
+    ("OPR", "Opera"),
+    ("SamsungBrowser", "Samsung Internet"),
+    ("Firefox", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("CriOS", "Chrome"),
+    ("Chrome", "Chrome"),
+    ("Safari", "Safari"),
+    ("curl", "curl"),
+)
+SYSTEMS: Final = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("CrOS", "ChromeOS"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+)
 
 log = structlog.get_logger(__name__)
 
@@ -109,11 +140,22 @@ def _words(outgoing: Outgoing, told: settings.Settings) -> dict[str, Any]:
     for field, page in (("project_id", PROJECT_PAGE), ("contract_id", CONTRACT_PAGE)):
         if field in context:
             words[field.replace("_id", "_url")] = web_app and web_app + page.format(context[field])
-    if outgoing.kind is MailKind.EMAIL_VERIFICATION:
-        tokens = Tokens(told.tokens.key, told.tokens.old_keys)
-        token = tokens.link_token(Purpose.EMAIL_VERIFICATION, outgoing.mail_id, outgoing.created_at)
-        words["verify_url"] = (web_app or told.web.public_url) + VERIFY_PAGE.format(quote(token, safe="="))
-    return words
+    if isinstance(outgoing.context, NewSignIn):
+        words |= {"at": moment(outgoing.context.at), "device": device_words(outgoing.context.device)}
+    return words | _secrets(outgoing, told)
+
+
+def _secrets(outgoing: Outgoing, told: settings.Settings) -> dict[str, str]:
+    """What opens something: derived here, each time the same, and written nowhere but into the letter."""
+    tokens = Tokens(told.tokens.key, told.tokens.old_keys)
+    if isinstance(outgoing.context, SecurityCode):
+        assert outgoing.code_sent_at is not None, f"mail {outgoing.mail_id} names a code that is not there"
+        return {"code": tokens.code(outgoing.context.code_id, outgoing.code_sent_at)}
+    if outgoing.kind not in LINKS:
+        return {}
+    purpose, word, page = LINKS[outgoing.kind]
+    token = tokens.link_token(purpose, outgoing.mail_id, outgoing.created_at)
+    return {word: (told.web.frontend_url or told.web.public_url) + page.format(quote(token, safe="="))}
 
 
 @cache
@@ -134,6 +176,19 @@ def _environment() -> jinja2.Environment:
 def money(minor: int, currency: str) -> str:
     """An amount as mails write it: `1,200.00 USD`."""
     return str(Money(minor, currency))
+
+
+def moment(at: datetime) -> str:
+    """A time as mails write it: `22 November 2026, 23:15 UTC`."""
+    at = at.astimezone(UTC)
+    return f"{at.day} {at:%B %Y, %H:%M} UTC"
+
+
+def device_words(user_agent: str) -> str:
+    """What a browser says of itself, in words people know: `Firefox on Linux`. It may lie; nothing is guessed."""
+    browser = next((name for mark, name in BROWSERS if f"{mark}/" in user_agent), "")
+    system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
+    return " on ".join(part for part in (browser or (system and "A browser"), system) if part) or "An unknown device"
 
 
 def one_line(text: str, limit: int = TITLE_CHARS) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -26,6 +27,9 @@ class Tended(msgspec.Struct, frozen=True):
     callbacks: int
     minutes: int
     metrics: int
+    sessions: int
+    passing: dict[str, int]
+    """Rows forgotten of each of the tables that accounts leave behind."""
 
 
 @performs(TendPartitions)
@@ -43,6 +47,8 @@ async def tend_partitions(_: TendPartitions, __: Claim) -> Tended:
         callbacks=await _in_slices(retention.forget_callbacks),
         minutes=await _in_slices(minutes.forget),
         metrics=await _in_slices(metrics.forget),
+        sessions=await _in_slices(partial(retention.forget_sessions, now)),
+        passing={table: await _in_slices(partial(retention.forget_passing, table)) for table in retention.PASSING},
     )
 
 

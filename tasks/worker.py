@@ -3,9 +3,12 @@
 What is not imported here is worked by nobody; a test compares this list with the jobs declared in `models/jobs.py`.
 """
 
+import tasks.audit
 import tasks.escrow
 import tasks.inbox
 import tasks.invariants
 import tasks.mail
 import tasks.payments
-import tasks.upkeep  # noqa: F401
+import tasks.security
+import tasks.upkeep
+import tasks.users  # noqa: F401
