@@ -1,7 +1,7 @@
 """`python -m sandbox.accounts`: the demo accounts of a desk, made once, through the front door and the mailed links.
 
 A client, a freelancer who can be paid, and an admin; their passwords are the desk's own, in accounts.json beside its
-data.
+data, and so is what the admin's authenticator app would keep.
 """
 
 import json
@@ -16,12 +16,22 @@ from sandbox.people import Desk, Person
 ADMIN_EMAIL = "admin@example.test"
 
 
-def make_admin(record: Record, password: str) -> None:
-    """Make the admin as an operator does: the command asks for the password, and no payload can name the role."""
+def make_admin(record: Record, password: str) -> str:
+    """Make the admin as an operator does, and return the URI that their app is given.
+
+    The command asks for the password, and no payload can name the role.
+    """
     command = [sys.executable, "-m", "tasks.admin", "create", "--email", ADMIN_EMAIL]
-    subprocess.run(
-        command, cwd=ROOT, env=record["environment"], input=f"{password}\n{password}\n", text=True, check=True
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=record["environment"],
+        input=f"{password}\n{password}\n",
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
+    return next(line for line in done.stdout.splitlines() if line.startswith("otpauth://"))
 
 
 def main() -> int:
@@ -40,9 +50,10 @@ def main() -> int:
     ]
     people[1].set_up_payouts()
     password = f"Aa1!{secrets.token_urlsafe(12)}"
-    make_admin(record, password)
+    uri = make_admin(record, password)
     made = [{"role": one.role, "email": one.email, "password": one.password} for one in people]
-    write_private(path, json.dumps([*made, {"role": "admin", "email": ADMIN_EMAIL, "password": password}], indent=2))
+    admin = {"role": "admin", "email": ADMIN_EMAIL, "password": password, "otpauth": uri}
+    write_private(path, json.dumps([*made, admin], indent=2))
     return 0
 
 

@@ -24,12 +24,14 @@ LOCK = ROOT / "requirements-desk.txt"
 USAGE = """usage: ./megilance COMMAND
 
   up [--port N] [--processes web=2,worker=2]   start everything on this machine
-  demo [--crash]                               drive the whole story, with proof at the end
-  test [pytest arguments]                      run the tests
+  demo [--crash | --rivals]                    drive the whole story, with proof at the end
+  test [pytest arguments]                      run the tests; --interop: those that need node or Chromium;
+                                               --schema: try every operation against the OpenAPI document
   check                                        run every check that CI runs
   crash-test [--kills N --jobs M --seeds K]    kill everything at random, prove that nothing was lost or done twice
   migrate                                      bring the database to the newest form
-  admin create --email E                       make an administrator
+  admin create --email E                       make an administrator, with a second factor
+  admin factor --email E                       make a new second factor for one
 
 Settings: PORT, MEGILANCE_HOME (data, .megilance), MEGILANCE_VENV (.venv), and everything in .env."""
 

@@ -288,7 +288,7 @@ class Postgres:
         """Start once and wait. False when it ended again, for a reason that may pass."""
         settings = {**SETTINGS, "port": str(port), "fsync": "on" if self.fsync else "off"}
         if not self.fsync:
-            settings |= {"synchronous_commit": "off", "full_page_writes": "off"}
+            settings |= {"synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "192MB"}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         # A fast shutdown keeps the data tidy; data nobody will read again need not be.
         farewell = signal.SIGINT if self.fsync else signal.SIGQUIT

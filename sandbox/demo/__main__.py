@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from sandbox.demo import admin, crash, rivals, story
+from sandbox.demo import accounts, admin, crash, rivals, story
 from sandbox.demo.telling import Telling
 from sandbox.desk.record import read_record
 from sandbox.desk.surroundings import desk_home
@@ -24,6 +24,8 @@ def main() -> int:
     telling = Telling()
     try:
         tale = story.meet(Desk(record["urls"]), record, telling)
+        accounts.protect(tale)
+        accounts.forget(tale)
         story.hire(tale)
         story.fund(tale)
         story.release_first(tale)

@@ -35,14 +35,24 @@ def _tool_environment() -> dict[str, str]:
     return {**os.environ, "PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)])}
 
 
-WHOLE_SUITE = ("--numprocesses", "2", "--dist", "loadfile", "--cov", "--cov-report", "term")
-"""What `test` runs when nothing is named: every test but those that need another registry, with their coverage."""
+WHOLE_SUITE = ("--numprocesses", "3", "--dist", "loadfile", "--cov", "--cov-report", "term")
+"""What `test` runs when nothing is named: every test but those that need another registry, with their coverage.
+
+One process more than a small machine has cores: the tests of kills and time-outs mostly wait.
+"""
 
 
 def test(arguments: list[str]) -> NoReturn:
-    """Become pytest: its exit code and its signals are the caller's. `--interop` runs what needs node."""
-    chosen = ["-m", "interop"] if arguments == ["--interop"] else arguments or list(WHOLE_SUITE)
-    command = python_module("pytest", *chosen)
+    """Become pytest: its exit code and its signals are the caller's. `--interop` runs what needs node or Chromium.
+
+    `--schema` becomes schemathesis' long run against a service of its own instead.
+    """
+    if arguments[:1] == ["--schema"]:
+        command = python_module("tests.schema.service", *arguments[1:])
+    else:
+        chosen = ["-m", "interop"] if arguments == ["--interop"] else arguments or list(WHOLE_SUITE)
+        command = python_module("pytest", *chosen)
+    os.chdir(ROOT)
     os.execve(command[0], command, _tool_environment())  # noqa: S606
 
 
@@ -88,6 +98,7 @@ def desk_environment() -> Iterator[dict[str, str]]:
                 redis_url=databases.redis_url,
                 stripe_port=None if "STRIPE_SECRET_KEY" in given else free_port(),
                 mail_port=None if "AWS_ACCESS_KEY_ID" in given else free_port(),
+                sms_port=None if "TWILIO_ACCOUNT_SID" in given else free_port(),
             )
             yield service_environment(given, desk_secrets(home), places)
         finally:

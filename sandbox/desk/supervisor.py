@@ -27,6 +27,7 @@ WATCH_S = 0.2
 LISTENING = ("web", "realtime")  # which of the Procfile's processes need $PORT
 REALTIME_PATHS = ("/socket.io/", "/api/video/ws/")
 MAIL_PATH = "/sandbox/mail"
+SMS_PATH = "/sandbox/sms"
 
 
 @dataclass
@@ -72,6 +73,8 @@ class Desk:
         }  # fmt: skip
         if self.places.mail_port:
             urls |= {"mail": f"{base}{MAIL_PATH}", "mail_stand_in": f"http://{LOOPBACK}:{self.places.mail_port}"}
+        if self.places.sms_port:
+            urls |= {"sms": f"{base}{SMS_PATH}", "sms_stand_in": f"http://{LOOPBACK}:{self.places.sms_port}"}
         if self.places.stripe_port:
             urls["stripe"] = f"http://{LOOPBACK}:{self.places.stripe_port}"
         return urls
@@ -146,6 +149,12 @@ class Desk:
                 "sandbox.post", "--port", str(self.places.mail_port), "--data", data, "--prefix", MAIL_PATH
             )
             self.stand_ins.append(self.add("mail", command, kept, self.places.mail_port))
+        if self.places.sms_port:
+            data = str(home / "sms")
+            command = python_module(
+                "sandbox.sms", "--port", str(self.places.sms_port), "--data", data, "--prefix", SMS_PATH
+            )
+            self.stand_ins.append(self.add("sms", command, kept, self.places.sms_port))
 
     async def _release(self, command: str) -> None:
         """Run the release command to its end, before anything that counts on its migrations."""
@@ -163,6 +172,8 @@ class Desk:
                 arguments += ["--route", f"{path}={LOOPBACK}:{port}"]
         if self.places.mail_port:
             arguments += ["--route", f"{MAIL_PATH}={LOOPBACK}:{self.places.mail_port}"]
+        if self.places.sms_port:
+            arguments += ["--route", f"{SMS_PATH}={LOOPBACK}:{self.places.sms_port}"]
         for port in ports["web"]:
             arguments += ["--default", f"{LOOPBACK}:{port}"]
         return python_module("sandbox.front_door", *arguments)
@@ -302,7 +313,8 @@ def show_addresses(desk: Desk) -> None:
     """Print what a person may want to open, and as whom."""
     names = {
         "api": "API", "docs": "API's documentation", "admin": "Jobs, for admins", "socket.io": "Socket.IO",
-        "mail": "Mail outbox", "stripe": "Stripe's stand-in", "database": "PostgreSQL", "redis": "Redis",
+        "mail": "Mail outbox", "sms": "Text messages", "stripe": "Stripe's stand-in", "database": "PostgreSQL",
+        "redis": "Redis",
     }  # fmt: skip
     urls = desk.urls()
     say("")
@@ -314,6 +326,8 @@ def show_addresses(desk: Desk) -> None:
         say("\n  Accounts")
         for account in json.loads(accounts.read_text(encoding="utf-8")):
             say(f"  {account['role']:<20} {account['email']}  {account['password']}")
+            if "otpauth" in account:
+                say(f"  {'':<20} {account['otpauth']}")
     say(f"\n  Logs in {desk.order.home / 'logs'}; Ctrl-C ends everything.\n")
 
 
@@ -328,6 +342,7 @@ async def run_desk(order: Order) -> int:
             redis_url=databases.redis_url,
             stripe_port=None if "STRIPE_SECRET_KEY" in given else free_port(),
             mail_port=None if "AWS_ACCESS_KEY_ID" in given else free_port(),
+            sms_port=None if "TWILIO_ACCOUNT_SID" in given else free_port(),
             scale=order.processes,
         )
         environment = service_environment(given, desk_secrets(order.home), places)

@@ -64,6 +64,9 @@ def desk_secrets(home: Path) -> dict[str, str]:
         "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(16)}",
         "STRIPE_CONNECT_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(16)}",
         "AWS_SECRET_ACCESS_KEY": secrets.token_hex(20),
+        # Of the length of a real one, and no hexadecimal number: it can be taken for none of Twilio's.
+        "TWILIO_ACCOUNT_SID": f"ACsandbox{secrets.token_hex(13)[1:]}",
+        "TWILIO_AUTH_TOKEN": f"sandbox{secrets.token_hex(13)[1:]}",
     }
     if fresh.keys() - kept.keys():
         kept = {**fresh, **kept}
@@ -80,6 +83,7 @@ class Places:
     redis_url: str
     stripe_port: int | None
     mail_port: int | None
+    sms_port: int | None = None
     scale: str = ""
 
     @property
@@ -115,6 +119,13 @@ def service_environment(given: dict[str, str], kept: dict[str, str], places: Pla
             "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "sandbox",
             "AWS_SECRET_ACCESS_KEY": kept["AWS_SECRET_ACCESS_KEY"],
+        }
+    if places.sms_port is not None:
+        stand_ins |= {
+            "TWILIO_API_BASE": f"http://{LOOPBACK}:{places.sms_port}",
+            "TWILIO_ACCOUNT_SID": kept["TWILIO_ACCOUNT_SID"],
+            "TWILIO_AUTH_TOKEN": kept["TWILIO_AUTH_TOKEN"],
+            "TWILIO_FROM_NUMBER": "+15005550006",
         }
     chosen = {
         "DATABASE_URL": places.database_url,
