@@ -25,6 +25,8 @@ SETTINGS = {
     "AWS_ACCESS_KEY_ID": "sandbox",
     "AWS_SECRET_ACCESS_KEY": "sandbox",
     "FRONTEND_URL": "http://localhost:3000",
+    "RATE_LIMIT_ANONYMOUS": "off",
+    "RATE_LIMIT_USER": "off",
 }
 
 
@@ -47,7 +49,7 @@ def environment(servers: Servers) -> Iterator[None]:
     """The settings of every test, as variables, so that processes a test starts have them too."""
     before = dict(os.environ)
     for name in list(os.environ):
-        if name.startswith(("STRIPE_", "AWS_", "SES_", "DATABASE_", "REDIS_")):
+        if name.startswith(("STRIPE_", "AWS_", "SES_", "DATABASE_", "REDIS_", "TWILIO_", "RATE_LIMIT", "GEOIP_")):
             del os.environ[name]
     os.environ.update(SETTINGS, DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url)
     yield

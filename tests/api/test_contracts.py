@@ -50,7 +50,7 @@ async def test_strangers_find_nothing(app: Litestar) -> None:
         for stranger in callers:
             problem_of(await stranger.get(path), 404, "not_found")
             problem_of(await stranger.post(f"{path}/sign"), 404, "not_found")
-        problem_of(await admin.post(f"{path}/sign"), 404, "not_found")
+        problem_of(await admin.post(f"{path}/sign"), 403, "role_not_allowed")
         problem_of(await anonymous(app).get(path), 401, "token_invalid")
         problem_of(await anonymous(app).post(f"{path}/sign"), 401, "token_invalid")
     assert body_of(await admin.get(path), 200)["id"] == hire.contract.id

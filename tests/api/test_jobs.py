@@ -6,6 +6,7 @@ from api.pages import decode_cursor, encode_cursor, page
 from models import guard
 from models.base import uuid7
 from models.errors import Invalid
+from tests.api.callers import make_admin
 from tests.api.conftest import SignedIn
 
 
@@ -28,7 +29,7 @@ async def test_a_job_is_shown_to_its_caller_and_to_admins_only(signed_in: Signed
         "finished_at": None,
     }
     assert (await other.get(f"/api/jobs/{job_id}")).status_code == 404
-    await guard.rows("update users set role = 'admin' where id = $1", other.me["id"])  # type: ignore[attr-defined]
+    await make_admin(other.me["id"])  # type: ignore[attr-defined]
     assert (await other.get(f"/api/jobs/{job_id}")).status_code == 200
 
 

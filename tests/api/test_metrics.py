@@ -14,13 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.metrics import Scrape
 from models import guard, metrics, outbox
-from models.accounts import Role
 from models.jobs import SendMail
 from models.metrics import this_process
 from models.queue import figures
 from settings import Metrics, Settings
 from tests import factories
-from tests.api.callers import calling, problem_of
+from tests.api.callers import calling, make_admin, problem_of
 from tests.api.conftest import Client, SignedIn
 from tests.api.test_health import lose_postgres
 from wire.metrics import Relay, Requests, new_registry, snapshot
@@ -192,7 +191,7 @@ async def test_an_admin_sees_four_figures_that_are_true(client: Client, app: Lit
     person = await signed_in()
     problem_of(await client.get("/api/metrics"), 401, "token_invalid")
     problem_of(await person.get("/api/metrics"), 403, "role_not_allowed")
-    await guard.rows("update users set role = $1", Role.ADMIN.value)
+    await make_admin(person.me["id"])  # type: ignore[attr-defined]
 
     body = (await person.get("/api/metrics")).json()
     assert (body["total_users"], body["active_sessions"], body["error_rate"]) == (1, 1, 0.0)
@@ -201,7 +200,7 @@ async def test_an_admin_sees_four_figures_that_are_true(client: Client, app: Lit
 
 async def test_our_own_failures_are_the_error_rate(client: Client, app: Litestar, signed_in: SignedIn):
     person = await signed_in()
-    await guard.rows("update users set role = $1", Role.ADMIN.value)
+    await make_admin(person.me["id"])  # type: ignore[attr-defined]
     registry = new_registry()
     elsewhere = Requests(registry)
     for n in range(97):

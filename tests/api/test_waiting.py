@@ -13,7 +13,7 @@ from litestar.params import FromPath
 
 from api import waiting
 from api.app import ROUTERS
-from api.auth import Asking
+from api.auth import Asking, signed_in
 from api.waiting import Wait, answer, preferred
 from models import guard, outbox
 from models.jobs import JobStatus, SendMail
@@ -54,7 +54,7 @@ async def act(request: Request[Any, Any, Any], caller: Asking, shown: FromPath[s
 
 @pytest.fixture(autouse=True)
 def probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.app.ROUTERS", (*ROUTERS, Router("/probes", route_handlers=[act])))
+    monkeypatch.setattr("api.app.ROUTERS", (*ROUTERS, Router("/probes", route_handlers=[act], guards=[signed_in])))
 
 
 @pytest.fixture

@@ -12,9 +12,13 @@ import msgspec
 import pytest
 
 import settings
+from models import mail, notifications
 from models.mail import CONTEXTS, Context, MailKind, Outgoing
+from models.notifications import NotificationType
+from models.preferences import Category
 from tasks import mail as mailing
 from tasks.gateways.post import Letter
+from wire.tokens import BadToken, Purpose, Tokens
 
 WEB_APP = "https://app.example.org"
 GMAIL_CLIPS_BYTES = 102_000
@@ -41,7 +45,26 @@ SAMPLES: dict[str, Any] = {
     "fee_minor": 4_000,
     "net_minor": 36_000,
     "currency": "USD",
+    "how": "reset",
+    "method": "totp",
+    "factors_left": 0,
+    "at": datetime(2026, 11, 22, 23, 15, tzinfo=UTC),
+    "ip_address": "203.0.113.7",
+    "device": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+    "place": "Hamburg, DE",
+    "code_id": 5,
+    "purpose": "sign_in",
+    "new_address_hint": "m…@example.org",
 }
+
+PATHS = {
+    MailKind.EMAIL_VERIFICATION: "/verify-email?token=",
+    MailKind.EMAIL_CHANGE: "/verify-email?token=",
+    MailKind.PASSWORD_RESET_REQUEST: "/reset-password?token=",
+}
+"""Where the mails lead that carry a link of their own."""
+UNLINKED = {MailKind.SECURITY_CODE}
+"""A mail with a code leads nowhere: whoever reads it is where the code is to be typed."""
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -88,12 +111,14 @@ def letter(
         role=role,
         context=context_of(kind, **changed),
         created_at=datetime(2026, 11, 22, tzinfo=UTC),
+        code_sent_at=datetime(2026, 11, 22, tzinfo=UTC) if kind is MailKind.SECURITY_CODE else None,
     )
     return mailing.render(outgoing, told(web_app))
 
 
 def typed_by_people(kind: MailKind) -> list[str]:
-    return [name for name in CONTEXTS[kind].__struct_fields__ if name.endswith(("_title", "_name"))]
+    names = ("_title", "_name", "_hint")
+    return [name for name in CONTEXTS[kind].__struct_fields__ if name.endswith(names) or name == "place"]
 
 
 def test_each_kind_has_its_pair_and_there_is_no_other() -> None:
@@ -107,7 +132,8 @@ def test_a_template_names_only_what_its_kind_declares(kind: MailKind) -> None:
     # From the syntax tree, so that branches which no sample takes are held to it too.
     words = {"first_name", "role", "home_url"} | set(CONTEXTS[kind].__struct_fields__)
     words |= {field.replace("_id", "_url") for field in ("project_id", "contract_id") if field in words}
-    words |= {"verify_url"} if kind is MailKind.EMAIL_VERIFICATION else set()
+    words |= {mailing.LINKS[kind][1]} if kind in mailing.LINKS else set()
+    words |= {"code"} if kind is MailKind.SECURITY_CODE else set()
     environment = mailing._environment()
     for form in ("html", "txt"):
         source = (mailing.TEMPLATES / f"{kind.value}.{form}").read_text()
@@ -140,6 +166,9 @@ def test_html_loads_nothing_and_leads_only_to_our_pages(kind: MailKind) -> None:
 
     assert not re.search(r"<img|<link|<script|<iframe|<form|\bsrc=|url\(|@import|\bon\w+=", made.html)
     hrefs = re.findall(r'href="([^"]+)"', made.html)
+    if kind in UNLINKED:
+        assert "http" not in made.html + made.text
+        return
     assert len(set(hrefs)) == 1
     assert hrefs[0].startswith(WEB_APP)
     assert made.html.count(f">{hrefs[0]}<") == 1, "the address stands below the button as text"
@@ -152,7 +181,7 @@ def test_without_a_web_app_there_is_no_dead_button(kind: MailKind) -> None:
 
     links = set(re.findall(r"https?://[^\s\"<]+", made.text))
     assert links == set(re.findall(r'href="([^"]+)"', made.html))
-    wanted = ["https://api.example.org/verify-email?token="] if kind is MailKind.EMAIL_VERIFICATION else []
+    wanted = [f"https://api.example.org{PATHS[kind]}"] if kind in PATHS else []
     assert [link.split("token=")[0] + "token=" for link in links] == wanted
 
 
@@ -174,7 +203,7 @@ def test_what_people_type_stays_text_on_one_line(kind: MailKind, typed: str) -> 
     assert_well_formed(made.html)
 
 
-@pytest.mark.parametrize("kind", [MailKind.WELCOME_EMAIL, MailKind.EMAIL_VERIFICATION])
+@pytest.mark.parametrize("kind", [MailKind.WELCOME_EMAIL, MailKind.EMAIL_VERIFICATION, MailKind.EMAIL_CHANGE])
 def test_a_name_puts_no_link_into_a_mail_to_a_stranger(kind: MailKind) -> None:
     made = letter(kind, first_name="Win at https://www.evil.example/x or eve@evil.example")
 
@@ -224,6 +253,88 @@ def test_the_fee_adds_up_before_the_reader() -> None:
     assert made.subject == "You received 360.00 USD"
     for amount in ("400.00 USD", "-40.00 USD", "360.00 USD"):
         assert amount in made.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "said", "unsaid"),
+    [
+        (MailKind.PASSWORD_RESET_SUCCESS, {"how": "changed"}, "has just been changed", "reset with a link"),
+        (MailKind.PASSWORD_RESET_SUCCESS, {"how": "reset"}, "reset with a link", "has just been changed"),
+        (MailKind.TWO_FA_ENABLED, {"method": "webauthn"}, "a passkey", "authenticator"),
+        (MailKind.TWO_FA_ENABLED, {"method": "sms"}, "codes by text message", "passkey"),
+        (MailKind.TWO_FA_DISABLED, {"factors_left": 0}, "Your password alone opens it now", "It still has"),
+        (MailKind.TWO_FA_DISABLED, {"factors_left": 1}, "It still has another second factor.", "password alone"),
+        (MailKind.TWO_FA_DISABLED, {"factors_left": 3}, "It still has 3 other second factors.", "password alone"),
+        (MailKind.NEW_SIGN_IN, {"place": ""}, "Firefox on Linux", "Place"),
+        (MailKind.NEW_SIGN_IN, {"ip_address": ""}, "22 November 2026, 23:15 UTC", "IP address"),
+        (MailKind.SECURITY_CODE, {"purpose": "enrol"}, "to confirm this address as a second factor", "to sign in"),
+        (MailKind.SECURITY_CODE, {"purpose": "step_up"}, "to confirm that it is you", "to sign in"),
+    ],
+)
+def test_a_mail_about_safety_says_what_happened(
+    kind: MailKind, changed: dict[str, Any], said: str, unsaid: str
+) -> None:
+    made = letter(kind, **changed)
+
+    for body in (" ".join(made.text.split()), made.html):
+        assert said in body
+        assert unsaid not in body
+
+
+def test_a_code_is_derived_where_it_is_rendered_and_stands_in_no_subject() -> None:
+    made = letter(MailKind.SECURITY_CODE)
+    digits = Tokens("k" * 40).code(5, datetime(2026, 11, 22, tzinfo=UTC))
+
+    assert f"  {digits}\n" in made.text
+    assert f">{digits}</div>" in made.html, "in one piece, so that it can be copied"
+    assert digits not in made.subject
+
+
+@pytest.mark.parametrize(
+    ("kind", "purpose"),
+    [
+        (MailKind.EMAIL_VERIFICATION, Purpose.EMAIL_VERIFICATION),
+        (MailKind.EMAIL_CHANGE, Purpose.EMAIL_CHANGE),
+        (MailKind.PASSWORD_RESET_REQUEST, Purpose.PASSWORD_RESET),
+    ],
+)
+def test_a_link_is_good_for_its_own_purpose_and_no_other(kind: MailKind, purpose: Purpose) -> None:
+    (link,) = set(re.findall(r"https://\S+", letter(kind).text))
+    address, token = link.split("?token=")
+
+    assert f"{address}?token=" == WEB_APP + PATHS[kind]
+    for each in Purpose:
+        if each is purpose:
+            assert Tokens("k" * 40).read_link(each, token, 10**9) == 123
+        else:
+            with pytest.raises(BadToken):
+                Tokens("k" * 40).read_link(each, token, 10**9)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", "Firefox on Linux"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/142.0 Safari/537.36 Edg/142.0", "Edge on Windows"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/142.0 Safari/537.36", "Chrome on Windows"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15) AppleWebKit/605 Version/26.0 Safari/605", "Safari on macOS"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) CriOS/142.0 Safari/604.1", "Chrome on iPhone"),
+        ("Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/142.0 Mobile Safari/537.36", "Chrome on Android"),
+        ("Mozilla/5.0 (Linux; unheard of)", "A browser on Linux"),
+        ("curl/8.5.0", "curl"),
+        ("", "An unknown device"),
+        ("<b>Firefox</b>", "An unknown device"),
+    ],
+)
+def test_a_device_is_named_in_words_people_know(said: str, words: str) -> None:
+    assert mailing.device_words(said) == words
+
+
+def test_every_kind_of_news_has_a_category() -> None:
+    assert set(mail.CATEGORIES) == set(MailKind)
+    assert set(notifications.CATEGORIES) == set(NotificationType)
+    assert Category.SECURITY not in notifications.CATEGORIES.values()
+    assert set(mail.LINKED) == set(mailing.LINKS) <= set(mail.GOOD_FOR_S)
 
 
 def test_the_same_mail_is_the_same_at_every_rendering() -> None:

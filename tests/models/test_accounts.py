@@ -2,10 +2,11 @@
 
 import pytest
 
-from models import accounts, guard, passwords, sessions
+from models import accounts, guard, passwords, sessions, visitors
 from models.accounts import Role, clean_name, email_key
 from models.base import uuid7
 from models.errors import EmailTaken, Invalid, NotFound, PasswordTooWeak
+from models.visitors import Visitor
 from tests import factories
 
 
@@ -61,9 +62,11 @@ def test_what_nobody_can_write_to_is_no_address(typed: str):
 def test_a_name_is_trimmed_and_composed():
     assert clean_name("  Zoe\u0308 ", "first_name") == "Zoë"
     assert clean_name("x" * 100, "first_name") == "x" * 100
+    assert clean_name("\u0645\u06cc\u200c\u0646\u0627", "first_name") == "\u0645\u06cc\u200c\u0646\u0627"
 
 
-@pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\0b", "a\nb", "a\u2028b", "a\x1bb"])
+@pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\0b", "a\nb", "a\u2028b", "a\x1bb", "a\u202eb",
+                                  "a\u2066b", "\u200b", "a\ufeffb"])  # fmt: skip
 def test_what_is_no_name_is_refused(name: str):
     with pytest.raises(Invalid) as raised:
         clean_name(name, "last_name")
@@ -140,16 +143,64 @@ async def test_a_hash_is_not_replaced_once_the_password_was_changed(database: st
 async def test_a_session_lives_until_it_is_revoked(database: str):
     person = await factories.a_client()
     sign_in = await guard.commit(
-        sessions.begin, person.id, person.role, user_agent="a\0b" + "x" * 900, ip_address="127.0.0.1"
+        sessions.begin, person.id, person.role, Visitor(user_agent="a\0b" + "x" * 900, ip_address="127.0.0.1")
     )
     live = await sessions.read_live(sign_in.session_id)
-    assert live == sessions.SessionUser(user_id=person.id, role=Role.CLIENT, email_verified=True)
-    assert len(await guard.value("select user_agent from sessions")) == sessions.MAX_USER_AGENT_CHARS
+    assert live == sessions.SessionUser(user_id=person.id, role=Role.CLIENT, email_verified=True, proved_at=None)
+    assert len(await guard.value("select user_agent from sessions")) == visitors.MAX_USER_AGENT_CHARS
     for because in ("signed_out", "again"):
         await guard.commit(sessions.revoke, sign_in.session_id, because)
     assert await sessions.read_live(sign_in.session_id) is None
     assert await guard.value("select revoked_because from sessions") == "signed_out"
     assert await sessions.read_live(uuid7()) is None
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        pytest.param("\uff55ser@example.com", id="a full-width letter"),
+        pytest.param("user\uff20example.com", id="a full-width at"),
+        pytest.param("\ufb01nn@example.com", id="a ligature"),
+        pytest.param("us\u00b9@example.com", id="a superscript"),
+        pytest.param("\u017fam@example.com", id="a long s"),
+        pytest.param("us\u200ber@example.com", id="a zero-width space"),
+        pytest.param("us\u200der@example.com", id="a zero-width joiner"),
+        pytest.param("us\u2060er@example.com", id="a word joiner"),
+        pytest.param("us\ufeffer@example.com", id="a byte order mark"),
+        pytest.param("us\u00ader@example.com", id="a soft hyphen"),
+        pytest.param("us\u202eer@example.com", id="right-to-left override"),
+        pytest.param("us\u200fer@example.com", id="right-to-left mark"),
+        pytest.param("user@exa\u200bmple.com", id="a zero-width space in the domain"),
+        pytest.param("user@\u202eexample.com", id="right-to-left override in the domain"),
+        pytest.param("user@\uff45xample.com", id="a full-width letter in the domain"),
+        pytest.param("user@ex\u2488com", id="one character that looks like two"),
+        pytest.param("u\u0307\u0307ser@example.com", id="marks on marks"),
+        pytest.param("user@example.com\u0000", id="a null byte at the end"),
+    ],
+)
+def test_a_disguise_is_no_address(typed: str):
+    with pytest.raises(Invalid):
+        email_key(typed)
+
+
+def test_one_mailbox_has_one_key_however_unicode_spells_it():
+    assert email_key("\u212aelvin@example.com") == email_key("kelvin@example.com")
+    assert email_key("user@\u4f8b\u5b50\u3002\u4e2d\u56fd") == email_key("user@\u4f8b\u5b50.\u4e2d\u56fd")
+
+
+def test_a_domain_of_lookalikes_is_another_domain_and_shows_that_it_is():
+    assert email_key("user@ex\u0430mple.com") == "user@xn--exmple-4nf.com"
+
+
+def test_dots_and_tags_are_the_providers_business():
+    keys = {email_key(one) for one in ("ab@example.com", "a.b@example.com", "ab+x@example.com")}
+    assert len(keys) == 3
+
+
+def test_the_field_of_a_bad_address_is_the_callers():
+    with pytest.raises(Invalid) as raised:
+        email_key("nonsense", "new_email")
+    assert raised.value.field == "new_email"
 
 
 def test_domains_that_differ_are_different_mailboxes():

@@ -69,6 +69,22 @@ async def test_an_admin_may_follow_any_project(realtime: Realtime, ada: Person) 
         assert (await client.ask("join_project", {"project_id": project_id}))["ok"]
 
 
+async def test_an_admin_without_a_second_factor_is_nobody_special(realtime: Realtime, ada: Person) -> None:
+    project_id = await make_project(ada.id)
+    admin = await make_person(Role.ADMIN)
+    await guard.rows("update sessions set proved_at = null where id = $1", admin.session_id)
+    async with signed_in(realtime.url, admin.auth()) as client:
+        assert (await client.ask("join_project", {"project_id": project_id}))["code"] == "not_allowed"
+
+
+async def test_who_is_no_admin_any_more_follows_no_other_project(realtime: Realtime, ada: Person) -> None:
+    project_id = await make_project(ada.id)
+    admin = await make_person(Role.ADMIN)
+    async with signed_in(realtime.url, admin.auth()) as client:
+        await guard.rows("update users set role = 'client' where id = $1", admin.id)
+        assert (await client.ask("join_project", {"project_id": project_id}))["code"] == "not_allowed"
+
+
 async def test_five_joins_a_second_and_no_more(realtime: Realtime, ada: Person) -> None:
     project_id = await make_project(ada.id)
     async with signed_in(realtime.url, ada.auth()) as client:

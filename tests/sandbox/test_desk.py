@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+import settings
 from sandbox.desk.child import ALARMING
 from sandbox.desk.procfile import ProcfileError, parse_counts, parse_procfile
 from sandbox.desk.surroundings import Places, given_environment, read_dotenv, service_environment
@@ -53,7 +55,7 @@ class Desk:
         (directory / "Procfile").write_text(procfile.replace("WEB", f"{sys.executable} '{directory}/web.py'"))
         # Keys in the environment: so no stand-ins, which have tests of their own.
         surroundings = {**os.environ, "MEGILANCE_HOME": str(self.home), "STRIPE_SECRET_KEY": "sk_test_1",
-                        "AWS_ACCESS_KEY_ID": "key", **environment}  # fmt: skip
+                        "AWS_ACCESS_KEY_ID": "key", "TWILIO_ACCOUNT_SID": "AC1", **environment}  # fmt: skip
         command = [sys.executable, "-m", "sandbox.desk", "up", "--port", str(self.port),
                    "--procfile", str(directory / "Procfile"), *arguments]  # fmt: skip
         self.process = subprocess.Popen(
@@ -139,6 +141,28 @@ def test_up_serves_scales_writes_logs_and_leaves_nothing(bring_up: BringUp) -> N
     assert f"released {record['urls']['database']}" in output
     assert "web.1         │ WARNING: up" in output
     assert (desk.home / "logs" / "realtime.1.log").read_text() == "WARNING: up\n"
+
+
+def test_without_an_account_for_text_messages_a_stand_in_takes_them_behind_the_front_door(bring_up: BringUp) -> None:
+    desk = bring_up(PLAIN, TWILIO_ACCOUNT_SID="")
+    record = desk.wait_until_ready()
+    told = record["environment"]
+    assert set(record["processes"]) == {"postgres", "redis", "sms", "web.1", "realtime.1", "front_door"}
+    assert told["TWILIO_API_BASE"] == record["urls"]["sms_stand_in"]
+    assert (told["TWILIO_ACCOUNT_SID"][:9], len(told["TWILIO_ACCOUNT_SID"])) == ("ACsandbox", 34)
+    assert "No message yet" in desk.ask("/sandbox/sms")
+    account = f"{told['TWILIO_API_BASE']}/2010-04-01/Accounts/{told['TWILIO_ACCOUNT_SID']}/Messages.json"
+    form = {"To": "+4915112345678", "From": told["TWILIO_FROM_NUMBER"], "Body": "123456"}
+    auth = (told["TWILIO_ACCOUNT_SID"], told["TWILIO_AUTH_TOKEN"])
+    assert httpx.post(account, data=form, auth=auth, trust_env=False).status_code == 201
+    assert httpx.post(account, data=form, auth=(auth[0], "guessed"), trust_env=False).status_code == 401
+    assert "+4915112345678" in desk.ask("/sandbox/sms")
+    with pytest.raises(settings.SettingsError, match="TWILIO_ACCOUNT_SID") as refusal:
+        settings.parse(told | {"ENVIRONMENT": "production"})
+    assert {name for name in ("TWILIO_AUTH_TOKEN", "TWILIO_API_BASE") if name in str(refusal.value)} == {
+        "TWILIO_AUTH_TOKEN", "TWILIO_API_BASE",
+    }  # fmt: skip
+    assert f"http://localhost:{desk.port}/sandbox/sms" in desk.end()
 
 
 def test_what_is_killed_is_started_again_and_the_record_follows(bring_up: BringUp) -> None:

@@ -51,6 +51,24 @@ def catches_sigterm(pid: int) -> bool:
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
+async def test_what_another_release_had_scheduled_is_forgotten_after_a_day(database: str):
+    await guard.rows(
+        """insert into schedules (name, kind, every_s, missed, next_slot, seen_at)
+           values ('gone', 'x', 60, 'latest', now(), now() - interval '25 hours'),
+                  ('beside us', 'x', 60, 'latest', now(), now() - interval '23 hours')"""
+    )
+    told = asyncio.Event()
+    keeping = asyncio.create_task(clock.keep_time(told, (_entry(Missed.LATEST),)))
+
+    async def forgotten() -> bool:
+        return not await guard.value("select count(*) from schedules where name = 'gone'")
+
+    await until(forgotten, what="the schedule of another release to be forgotten")
+    told.set()
+    await asyncio.wait_for(keeping, 5)
+    assert await guard.value("select array_agg(name order by name) from schedules") == ["beside us", "probe"]
+
+
 async def test_two_clocks_run_and_leave_at_sigterm(database: str, start: Start):
     clocks = [start("tasks.clock") for _ in range(2)]
 

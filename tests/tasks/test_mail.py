@@ -1,6 +1,7 @@
 """A mail from its row to the mailbox: it works, it works twice, it survives a crash, and each fault has its end."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -175,3 +176,63 @@ async def test_an_address_that_is_two_is_refused_unsent(box: Postbox) -> None:
     assert refused.error_code == "address_invalid"
     assert await status_of(mail_id) == ("refused", None)
     assert box.messages() == []
+
+
+async def test_a_mail_that_nobody_wants_is_not_sent_and_its_job_ends_well(box: Postbox) -> None:
+    mail_id, job_id = await a_verification(await factories.a_client())
+    await guard.rows("update mails set created_at = now() - interval '2 days'")
+
+    done = await perform_now(job_id)
+
+    assert done.status is JobStatus.SUCCEEDED
+    assert await status_of(mail_id) == ("unwanted", None)
+    assert box.messages() == []
+
+
+async def test_a_code_reaches_its_address_and_stands_in_no_row_and_no_job(box: Postbox) -> None:
+    person = await factories.a_client()
+    code_id = await guard.value(
+        """insert into security_codes ("user", method, purpose, contact)
+           values ($1, 'email', 'enrol', 'another@example.org') returning id""",
+        person.id,
+    )
+
+    async def written() -> int:
+        return await mail.write(
+            MailKind.SECURITY_CODE,
+            to=person.id,
+            about=f"code:{code_id}",
+            address="another@example.org",
+            code_id=code_id,
+            purpose="enrol",
+        )
+
+    mail_id = await guard.commit(written)
+    job_id = UUID(int=(await guard.value("select job_id from job_keys where key = $1", f"mail:{mail_id}")).int)
+
+    await perform_now(job_id)
+
+    (taken,) = box.messages("another@example.org")
+    digits = Tokens(settings.load().tokens.key).code(
+        code_id, await guard.value("select created_at from security_codes")
+    )
+    assert f"  {digits}\n" in taken["text"]
+    for table in ("mails", "jobs", "security_codes", "events"):
+        assert await guard.value(f"select count(*) from {table} t where t::text like '%' || $1 || '%'", digits) == 0
+
+
+async def test_a_code_without_its_row_is_our_mistake(box: Postbox) -> None:
+    outgoing = mail.Outgoing(
+        mail_id=1,
+        kind=MailKind.SECURITY_CODE,
+        user_id=1,
+        address="x@example.org",
+        first_name="X",
+        last_name="Y",
+        role="client",
+        context=mail.SecurityCode(code_id=1, purpose="sign_in"),
+        created_at=datetime.now(UTC),
+    )
+
+    with pytest.raises(AssertionError, match="names a code that is not there"):
+        mailing.render(outgoing, settings.load())

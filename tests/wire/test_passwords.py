@@ -5,7 +5,9 @@ import time
 
 import bcrypt
 import pytest
+from argon2 import extract_parameters
 
+from wire import passwords
 from wire.passwords import hash_password, verify_password
 
 
@@ -34,6 +36,10 @@ async def test_a_password_beyond_what_bcrypt_reads_never_fits_one_of_its_hashes(
 @pytest.mark.parametrize("password", ["", "!", "plain", "SecurePass123!", "x" * 100])
 async def test_an_account_without_a_hash_refuses_every_password(known: str | None, password: str):
     assert await verify_password(password, known) == (False, None)
+
+
+async def test_what_stands_in_for_an_unknown_address_costs_what_a_real_hash_costs():
+    assert extract_parameters(passwords._nobodys) == extract_parameters(await hash_password("SecurePass123!"))
 
 
 async def test_hashing_leaves_the_loop_alone():

@@ -31,3 +31,10 @@ def test_a_changed_seal_is_refused():
     sealed = Sealer(KEY).seal("x")
     with pytest.raises(SealBroken):
         Sealer(KEY).unseal(sealed[:-5] + ("A" if sealed[-5] != "A" else "B") + sealed[-4:])
+
+
+def test_only_what_the_present_key_sealed_is_current():
+    rotated = Sealer(KEY, [OLD])
+    assert rotated.is_current(rotated.seal("x"))
+    assert not rotated.is_current(Sealer(OLD).seal("x"))
+    assert not rotated.is_current("ä")

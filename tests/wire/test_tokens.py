@@ -1,5 +1,7 @@
 """Tokens: ours are believed, and every kind of forgery is not."""
 
+import hmac
+import json
 import time
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
@@ -8,6 +10,7 @@ from uuid import UUID
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from wire import tokens as module
 from wire.keys import derive
@@ -41,6 +44,29 @@ def signed(said: dict[str, Any], *, key: str = KEY, algorithm: str = "HS256", **
     return jwt.encode(said, secret, algorithm=algorithm, headers={"kid": kid, **header})
 
 
+def _part(said: Any) -> str:
+    return urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=")
+
+
+def unsigned(said: dict[str, Any], algorithm: str) -> str:
+    """A token that nobody signed."""
+    return f"{_part({'alg': algorithm, 'typ': 'JWT', 'kid': derive(KEY, 'kid', 6).hex()})}.{_part(said)}."
+
+
+def by_hand(said: dict[str, Any], **header: Any) -> str:
+    """A token with a good signature of ours under any header; None takes a member out."""
+    head = {"alg": "HS256", "typ": "JWT", "kid": derive(KEY, "kid", 6).hex(), **header}
+    text = f"{_part({name: value for name, value in head.items() if value is not None})}.{_part(said)}"
+    mac = hmac.digest(derive(KEY, "tokens", 64), text.encode(), "sha256")
+    return f"{text}.{urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+def confused(said: dict[str, Any]) -> str:
+    """A token of somebody's own RSA key under our kid, as where the header chooses how to verify."""
+    own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return jwt.encode(said, own, algorithm="RS256", headers={"kid": derive(KEY, "kid", 6).hex()})
+
+
 def link_at(tokens: Tokens, moment: datetime = MAILED, mail_id: int = 5) -> str:
     return tokens.link_token(Purpose.EMAIL_VERIFICATION, mail_id, moment)
 
@@ -59,7 +85,8 @@ def test_a_refresh_token_says_which_of_its_session_it_is():
 
 
 def test_a_handmade_token_like_ours_is_good_so_that_the_refusals_below_mean_something():
-    assert Tokens(KEY).read_access(signed(claims())).user_id == 7
+    for token in (signed(claims()), by_hand(claims())):
+        assert Tokens(KEY).read_access(token).user_id == 7
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
@@ -85,7 +112,23 @@ def test_every_algorithm_that_settings_allow_works(algorithm: str):
         pytest.param(signed(claims(exp=int(time.time()) - 1)), id="expired"),
         pytest.param(signed(claims(exp=None)), id="no expiry"),
         pytest.param(signed(claims(iat=None)), id="no time of issue"),
+        pytest.param(signed(claims(aud=[])), id="an audience of nobody"),
+        pytest.param(signed(claims(nbf=int(time.time()) + 3600)), id="not good yet"),
+        pytest.param(signed(claims(iat="now")), id="a time of issue that is none"),
+        pytest.param(signed(claims(exp="never")), id="an expiry that is none"),
+        pytest.param(by_hand(claims(), kid=None), id="no kid"),
+        pytest.param(by_hand(claims(), kid=["x"]), id="a kid that is no text"),
+        pytest.param(by_hand(claims(), alg="None"), id="alg none in other letters, on a signature"),
+        pytest.param(confused(claims()), id="our key as if it were a public one"),
+        pytest.param(unsigned(claims(), "none"), id="alg none by hand"),
+        pytest.param(unsigned(claims(), "NoNe"), id="alg NoNe by hand"),
+        pytest.param(unsigned(claims(), "HS256"), id="an empty signature"),
+        pytest.param(signed(claims(), jwk={"kty": "oct", "k": "eA"}, key="x" * 40), id="a key that the token brings"),
+        pytest.param(by_hand(claims(), crit=["b64"], b64=False), id="an extension that nobody here knows"),
         pytest.param(signed(claims(typ="refresh")), id="a refresh token's type"),
+        pytest.param(signed(claims(typ="mfa")), id="a ticket's type"),
+        pytest.param(signed(claims(typ="ACCESS")), id="a type in other letters"),
+        pytest.param(signed(claims(typ=["access"])), id="a list of types"),
         pytest.param(signed(claims(typ=None)), id="no type"),
         pytest.param(signed(claims(sub="seven")), id="a subject that is no number"),
         pytest.param(signed(claims(sub="0")), id="nobody"),
@@ -126,6 +169,71 @@ def test_a_changed_signature_is_refused():
 def test_what_is_no_refresh_token_is_not_read_as_one(said: dict[str, Any]):
     with pytest.raises(BadToken):
         Tokens(KEY).read_refresh(signed(said))
+
+
+def test_no_kind_of_token_is_read_as_another():
+    tokens = Tokens(KEY)
+    of_kind = {
+        "access": tokens.issue_access(7, "client", SESSION),
+        "refresh": tokens.issue_refresh(SESSION, 1),
+        "mfa": tokens.issue_ticket(SESSION),
+        "link": tokens.link_token(Purpose.PASSWORD_RESET, 5, datetime.now(UTC)),
+    }
+    readers = {
+        "access": tokens.read_access,
+        "refresh": tokens.read_refresh,
+        "mfa": tokens.read_ticket,
+        "link": lambda token: tokens.read_link(Purpose.PASSWORD_RESET, token, 60),
+    }
+    for kind, token in of_kind.items():
+        for reading, read in readers.items():
+            if reading == kind:
+                read(token)
+                continue
+            with pytest.raises(BadToken):
+                read(token)
+
+
+def test_a_ticket_names_one_and_ends_after_five_minutes():
+    now = time.time()
+    moment = [now]
+    tokens = Tokens(KEY, clock=lambda: moment[0])
+    assert tokens.read_ticket(tokens.issue_ticket(SESSION)) == SESSION
+    said = jwt.decode(tokens.issue_ticket(SESSION), options={"verify_signature": False})
+    assert said["exp"] - said["iat"] == 300
+    assert set(said) == {"typ", "iss", "aud", "iat", "exp", "tid"}  # nobody's id, no role, no session
+
+
+@pytest.mark.parametrize("said", [claims(typ="mfa"), claims(typ="mfa", tid=7), claims(typ="mfa", tid="x"), claims()])
+def test_what_is_no_ticket_is_not_read_as_one(said: dict[str, Any]):
+    with pytest.raises(BadToken):
+        Tokens(KEY).read_ticket(signed(said))
+
+
+def test_a_refresh_token_is_the_same_for_the_same_moment_of_issue_byte_for_byte():
+    tokens = Tokens(KEY)
+    later = Tokens(KEY, clock=lambda: time.time() + 9)
+    recent = datetime.now(UTC)
+    assert tokens.issue_refresh(SESSION, 2, recent) == later.issue_refresh(SESSION, 2, recent)
+    assert tokens.issue_refresh(SESSION, 2, recent) != tokens.issue_refresh(SESSION, 3, recent)
+
+
+def test_a_refresh_token_lives_seven_days_from_its_issue():
+    tokens = Tokens(KEY)
+    young, old = (datetime.fromtimestamp(time.time() - 7 * 86400 + left, UTC) for left in (60, -60))
+    assert tokens.read_refresh(tokens.issue_refresh(SESSION, 2, young)).generation == 2
+    with pytest.raises(BadToken):
+        tokens.read_refresh(tokens.issue_refresh(SESSION, 2, old))
+
+
+def test_a_code_is_six_digits_of_its_row_and_fits_under_an_earlier_key():
+    code = Tokens(OLD).code(5, MAILED)
+    assert (len(code), code.isdigit()) == (6, True)
+    assert Tokens(KEY, [OLD]).fits_code(5, MAILED, code)
+    assert Tokens(OLD).code(5, MAILED) == code
+    assert not Tokens(KEY, [OLD]).fits_code(6, MAILED, code)
+    for wrong in ("", code[:5], code + "0", "१२३४५६", f" {code}"):
+        assert not Tokens(KEY, [OLD]).fits_code(5, MAILED, wrong)
 
 
 def test_an_earlier_key_verifies_and_signs_nothing():

@@ -82,6 +82,8 @@ async def test_jobs_are_searched_by_every_field_a_page_at_a_time(admin: httpx.As
         ("state=gone", "state"), ("queue=gone", "queue"), ("id=x", "id"), ("caller_id=0", "caller_id"), ("limit=101", "limit"),
         ("kind=" + "x" * 65, "kind"), ("error_code=%20", None), ("text=a%00b", "text"), ("text=" + "x" * 201, "text"),
         ("created_from=x", "created_from"), ("created_to=2026-11-22T20:00:00", "created_to"), ("cursor=x", "cursor"),
+        ("created_to=0.5", "created_to"), ("created_from=1790000000", "created_from"),
+        ("created_from=2026-02-30T00:00:00Z", "created_from"), ("created_to=0001-01-01T00:00:00%2B01:00", "created_to"),
     ],
 )  # fmt: skip
 async def test_a_bad_query_is_refused_by_name(admin: httpx.AsyncClient, query: str, field: str | None):
@@ -140,7 +142,7 @@ async def test_many_are_retried_by_a_filter(admin: httpx.AsyncClient):
 @pytest.mark.parametrize(
     "body",
     [{}, {"queue": None}, {"queue": "gone"}, {"state": "dead"}, {"kind": ""}, {"kind": "  "}, {"caller_id": 0},
-     {"created_from": "2026-01-01T00:00:00"}, {"text": "x" * 201}, [], {"error_code": 5}],
+     {"created_from": "2026-01-01T00:00:00"}, {"created_from": 0.5}, {"created_to": "0001-01-01T00:00:00+01:00"}, {"text": "x" * 201}, [], {"error_code": 5}],
 )  # fmt: skip
 async def test_a_filter_that_says_nothing_retries_nothing(admin: httpx.AsyncClient, body: Any):
     await a_dead_job()

@@ -10,14 +10,28 @@ from litestar import Litestar
 
 import settings
 from api.admin.door import safe_next
-from api.admin.seals import FLASH_S, FORM_S, IDLE_S, LONGEST_S, Nonce, Seals, Visit
-from models import guard, sessions
+from api.admin.seals import BEGUN_S, FLASH_S, FORM_S, IDLE_S, LONGEST_S, Begun, Nonce, Seals, Visit
+from models import accounts, audit, guard, sessions
+from models import sign_in as entrance
 from models.accounts import Role
 from models.base import uuid7
-from tests.api.admin.conftest import Browser, a_user, browser, text_of
+from models.errors import AccountSuspended
+from models.factors import Method
+from models.security import SecurityEventKind
+from models.tickets import Purpose
+from tests.api.admin.conftest import APPS, DRAWER, Browser, a_user, browser, text_of
 from tests.api.conftest import PASSWORD
 
-PAGES = ["/admin/jobs", f"/admin/jobs/{UUID(int=7)}", "/admin/workers", "/admin/nothing", "/admin/jobs?state=dead"]
+PAGES = [
+    "/admin/users",
+    "/admin/users/1",
+    "/admin/audit",
+    "/admin/jobs",
+    f"/admin/jobs/{UUID(int=7)}",
+    "/admin/workers",
+    "/admin/nothing",
+    "/admin/jobs?state=dead",
+]
 
 
 async def test_an_admin_signs_in_and_goes_where_they_wanted(visitor: Browser):
@@ -129,7 +143,7 @@ async def test_every_changed_letter_of_a_cookie_makes_it_worthless(admin: Browse
 
 async def test_tokens_of_the_api_are_no_cookies_and_cookies_no_tokens(app: Litestar, admin: Browser):
     person: Any = admin.person  # type: ignore[attr-defined]
-    begun = await guard.commit(sessions.begin, person.id, person.role, user_agent="", ip_address="")
+    begun = await guard.commit(sessions.begin, person.id, person.role)
     access = app.state.tokens.issue_access(person.id, "admin", begun.session_id)
     async with browser(app, Cookie=f"megilance_admin={access}") as other:
         assert (await other.get("/admin/jobs")).status_code == 303
@@ -203,7 +217,7 @@ async def test_behind_https_the_cookie_is_secure_and_says_so_in_its_name(
         answer = await secure.sign_in()
         cookies = answer.headers.get_list("set-cookie")
         assert answer.status_code == 303, answer.text
-        assert [one.split("=")[0] for one in cookies] == ["__Secure-megilance_admin", "__Secure-megilance_admin_form"]
+        assert [one.split("=")[0] for one in cookies] == ["__Secure-megilance_admin", "__Secure-megilance_admin_begun"]
         assert all("Secure" in one.split("; ") for one in cookies)
         assert (await secure.get("/admin/jobs")).status_code == 200
     settings.load.cache_clear()
@@ -310,3 +324,188 @@ async def test_many_sign_in_at_the_same_moment(app: Litestar, visitor: Browser):
     answers = await asyncio.gather(*(one.sign_in() for one in browsers))
     assert [one.status_code for one in answers] == [303] * 4
     assert await guard.value("select count(*) from sessions") == 4
+
+
+# The second step
+
+
+async def test_a_password_alone_opens_nothing(visitor: Browser):
+    await a_user()
+    answer = await visitor.type_password(next="/admin/workers")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/admin/sign-in/code")
+    assert await guard.value("select count(*) from sessions") == 0
+    for page in PAGES:
+        assert (await visitor.get(page)).headers["location"].startswith("/admin/sign-in?next=")
+    entered = await visitor.type_code(APPS["ada@example.com"].now())
+    assert (entered.status_code, entered.headers["location"]) == (303, "/admin/workers")
+    assert await guard.value("select proved_at is not null from sessions") is True
+    (deed,) = await audit.find(audit.Sought(action="admin.signed_in"), before=None, limit=9)
+    assert deed.details == {"ip_address": "127.0.0.…", "method": "totp"}
+
+
+async def test_a_code_works_once_and_a_backup_code_does_too(app: Litestar, visitor: Browser):
+    await a_user()
+    code, backup = APPS["ada@example.com"].now(), DRAWER["ada@example.com"].pop()
+    for typed, status in ((code, 303), (code, 401), (f" {backup.lower()} ", 303), (backup, 401)):
+        async with browser(app) as one:
+            await one.type_password()
+            answer = await one.type_code(typed)
+            assert answer.status_code == status, typed
+            assert ("This code is wrong" in answer.text) == (status == 401)
+    assert await guard.value("select count(*) from sessions") == 2
+
+
+@pytest.mark.parametrize("code", ["", "000000", "x", "x" * 41, "ABCDE-FGHI-JKLM", "a\0b", "١٢٣٤٥٦"])
+async def test_a_wrong_code_opens_nothing_and_is_noted(visitor: Browser, code: str):
+    await a_user()
+    await visitor.type_password()
+    answer = await visitor.type_code(code)
+    assert (answer.status_code, "This code is wrong" in text_of(answer)) == (401, True)
+    assert await guard.value("select count(*) from sessions") == 0
+
+
+async def test_after_five_wrong_codes_the_page_says_when_to_come_back(visitor: Browser):
+    await a_user()
+    await visitor.type_password()
+    for _ in range(5):
+        assert (await visitor.type_code("000000")).status_code == 401
+    answer = await visitor.type_code(APPS["ada@example.com"].now())
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) > 0
+    assert "Too many attempts. Come back in" in text_of(answer)
+    assert await guard.value("select count(*) from sessions") == 0
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [("ada@example.com", "Wrong1234!"), ("nobody@example.com", "Wrong1234!"), ("client@example.com", PASSWORD)],
+)
+async def test_too_many_passwords_get_one_answer_too(visitor: Browser, email: str, password: str):
+    await a_user()
+    await a_user(Role.CLIENT, "client@example.com", factor=False)
+    answers = [await visitor.sign_in(email, password) for _ in range(8)]
+    statuses = [one.status_code for one in answers]
+    assert (statuses[:5], statuses[-1]) == ([401] * 5, 429)
+    assert answers[-1].headers["retry-after"] == "5"
+    assert "Come back in 5 s." in text_of(answers[-1])
+    right = await visitor.type_password(email, PASSWORD)
+    assert right.status_code == 429
+
+
+async def test_a_wrong_password_is_noted_for_its_owner(visitor: Browser):
+    person = await a_user()
+    await visitor.sign_in(password="Wrong1234!")
+    assert await guard.value('select kind from security_events where "user" = $1', person.id) == (
+        SecurityEventKind.SIGN_IN_FAILED.value
+    )
+
+
+async def test_an_admin_without_an_app_is_told_how_to_get_one(visitor: Browser):
+    await a_user(factor=False)
+    answer = await visitor.sign_in()
+    assert answer.status_code == 403
+    assert "./megilance admin factor --email ada@example.com" in text_of(answer)
+    assert await guard.value("select count(*) from sessions") == 0
+    assert await guard.value("select count(*) from sign_in_tickets") == 0
+
+
+@pytest.mark.parametrize("refusal", [AccountSuspended, entrance.CredentialsWrong])
+async def test_whoever_is_shut_out_between_hash_and_ticket_gets_the_same_answer(
+    visitor: Browser, monkeypatch: pytest.MonkeyPatch, refusal: Any
+):
+    await a_user()
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise refusal("in this very moment")
+
+    monkeypatch.setattr(entrance, "admit", refuse)
+    answer = await visitor.sign_in()
+    assert (answer.status_code, "Address or password is wrong." in text_of(answer)) == (401, True)
+
+
+async def test_a_second_form_without_a_first_leads_to_the_first(visitor: Browser):
+    for answer in (
+        await visitor.get("/admin/sign-in/code"),
+        await visitor.post("/admin/sign-in/code", data={"code": "1"}),
+    ):
+        assert (answer.status_code, answer.headers["location"]) == (303, "/admin/sign-in")
+
+
+@pytest.mark.parametrize("token", ["", "0" * 64])
+async def test_a_second_form_of_another_sign_in_does_nothing(visitor: Browser, token: str):
+    await a_user()
+    await visitor.type_password()
+    answer = await visitor.post("/admin/sign-in/code", data={"form_token": token, "code": DRAWER["ada@example.com"][0]})
+    assert answer.headers["location"] == "/admin/sign-in"
+    assert await guard.value("select count(*) from sessions") == 0
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "update sign_in_tickets set used_at = now()",
+        "update sign_in_tickets set created_at = now() - interval '301 s'",
+        "update users set suspended_at = now()",
+        "update users set role = 'client'",
+    ],
+)
+async def test_what_ends_between_the_steps_ends_the_sign_in(visitor: Browser, sql: str):
+    await a_user()
+    await visitor.type_password()
+    token = await visitor.token("/admin/sign-in/code")
+    await guard.rows(sql)
+    code = DRAWER["ada@example.com"].pop()
+    answer = await visitor.post("/admin/sign-in/code", data={"form_token": token, "code": code})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/admin/sign-in")
+    assert await guard.value("select count(*) from sessions") == 0
+
+
+async def test_a_code_that_was_sent_is_no_admins(visitor: Browser, app: Litestar):
+    person = await a_user()
+    await visitor.type_password()
+    await guard.rows("update sign_in_tickets set methods = '{email,totp}'")
+    await guard.commit(entrance.tickets.send_code, person.id, Method.EMAIL, Purpose.SIGN_IN, "ada@example.com")
+    sent = await guard.only("select id, created_at from security_codes")
+    answer = await visitor.type_code(app.state.tokens.code(sent["id"], sent["created_at"]))
+    assert answer.status_code == 401
+    assert await guard.value("select count(*) from sessions") == 0
+
+
+def test_a_begun_sign_in_waits_five_minutes():
+    now = [1_000_000.0]
+    seals = Seals(settings.Tokens("k" * 40, (), "HS256", 30), lambda: now[0])
+    begun = Begun(uuid7(), 7, 1_000_000, "/admin/jobs")
+    cookie = seals.begun_cookie(begun)
+    now[0] += BEGUN_S
+    assert seals.read_begun(cookie) == begun
+    assert seals.read_visit(cookie) is None
+    now[0] += 1
+    assert seals.read_begun(cookie) is None
+
+
+# Sign-ins that were left alone
+
+
+async def test_a_session_without_a_second_factor_is_no_sign_in(admin: Browser):
+    await guard.rows("update sessions set proved_at = null")
+    assert (await admin.get("/admin/jobs")).status_code == 303
+
+
+@pytest.mark.parametrize("aged", [(0, IDLE_S + 1), (LONGEST_S + 1, 0)])
+async def test_a_sign_in_that_was_left_alone_ends_with_its_session_when_it_is_seen(
+    admin: Browser, aged: tuple[int, int]
+):
+    seals = Seals(settings.load().tokens)
+    visit = seals.read_visit(admin.cookies["megilance_admin"])
+    assert visit is not None
+    old = seals.visit_cookie(Visit(visit.session_id, visit.began_s - aged[0], visit.seen_s - aged[1]))
+    for _ in range(2):
+        assert (await admin.get("/admin/jobs", headers={"Cookie": f"megilance_admin={old}"})).status_code == 303
+    assert await guard.value("select revoked_because from sessions") == "left_alone"
+    assert (await admin.get("/admin/jobs")).status_code == 303
+
+
+async def test_credentials_know_a_network_of_before(admin: Browser):
+    known = await accounts.read_credentials("ada@example.com", "127.0.0.0/24")
+    assert known is not None
+    assert known.familiar
