@@ -1,5 +1,6 @@
 """Passwords: forgotten, reset by a mailed link, changed by whoever knows the present one."""
 
+import asyncio
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,8 @@ from wire.tokens import BadToken, Purpose, Tokens
 
 RESET_AGE_S: Final = 3600
 """How long a reset link is good: whoever reads the mailbox later finds nothing."""
+FORGOT_S: Final = 0.03
+"""What a request for a reset takes at the least: ten times what it costs, so that its answer's time says nothing."""
 FIELD: Final = "new_password"
 Asked = Request[Any, Any, Any]
 
@@ -79,7 +82,8 @@ async def make_reset(request: Asked, data: Reset) -> None:
 @post("/forgot-password", status_code=202, opt=dict(PUBLIC), security=ANYBODY)
 async def forgot_password(request: Asked, data: JSONBody[Forgotten]) -> None:
     """Ask for a reset link by mail, at most one a minute. The answer is the same, whoever has the address or nobody."""
-    await commit(passwords.ask_reset, data.email, visitor_of(request))
+    # A mail that is written takes half a millisecond more than none: measured, and so both answers wait.
+    await asyncio.gather(commit(passwords.ask_reset, data.email, visitor_of(request)), asyncio.sleep(FORGOT_S))
 
 
 @post("/validate-reset-token", status_code=200, opt=dict(PUBLIC), security=ANYBODY)
