@@ -124,7 +124,8 @@ def told(found: Medians, rounds: int, calls: int, version: str) -> str:
         "",
         (
             "Both kinds of login count the attempt, hash once and commit twice; both kinds of forgot take as many "
-            "round trips and never hash. A right password differs on purpose: it opens a session, and says so."
+            "round trips, never hash, and answer no sooner than after 30 ms. A right password differs on purpose: "
+            "it opens a session, and says so."
         ),
     ]
     return "\n".join(lines) + "\n"
