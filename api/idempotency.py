@@ -85,7 +85,7 @@ class Keyed:
         outcome = await self._run(partial(verb, *args, **kwargs), _job_id)
         if not isinstance(outcome, Made):
             return outcome
-        assert outcome.id is not None
+        assert outcome.id is not None, "what made a job keeps its id"
         return Repeated(UUID(outcome.id))
 
     async def _run(self, verb: Callable[[], Awaitable[R]], made: Callable[[R], object]) -> R | Made:

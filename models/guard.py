@@ -99,7 +99,7 @@ def ring(name: str) -> None:
     """Ask for the bell of a queue (or of the events) to be rung once the open transaction has committed."""
     in_transaction()
     names = _rung.get()
-    assert names is not None
+    assert names is not None, "an open transaction gathers what is to be rung"
     names.add(name)
 
 

@@ -182,7 +182,7 @@ class PgBroker(dramatiq.Broker):
         return PgConsumer(self, timeout)
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
-        """Refuse: a job that is not a row would be lost."""
+        """Refuse for good: a job that is no row would be lost. Dramatiq's interface has the call; nobody may use it."""
         raise NotImplementedError(f"{message.actor_name}: jobs are enqueued by models.outbox.enqueue")
 
 
