@@ -155,6 +155,18 @@ class PaymentMethodMissing(Invalid):
     code = "payment_method_missing"
 
 
+class UploadRefused(Invalid):
+    """A file that its purpose does not take: too large, of a type we do not show, or named dangerously."""
+
+    code = "upload_refused"
+
+
+class UploadNotReady(Invalid):
+    """A file that is named here is not the caller's, is for something else, or was not found good (yet)."""
+
+    code = "upload_not_ready"
+
+
 class CallbackRefused(Invalid):
     """A provider callback that is unsigned, too old, of the other mode or no event."""
 
@@ -201,6 +213,12 @@ class SecondFactorRequired(NotAllowed):
     """Admins work with a second factor only; this session was opened without one."""
 
     code = "second_factor_required"
+
+
+class WriterBlocked(NotAllowed):
+    """One of the two does not want to be written to by the other."""
+
+    code = "writer_blocked"
 
 
 class AccountSuspended(NotAllowed):
@@ -258,6 +276,36 @@ class PayoutsNotReady(WrongState):
     """The freelancer has no account yet that money can be sent to."""
 
     code = "payouts_not_ready"
+
+
+class HoursOverlap(WrongState):
+    """A freelancer works at one thing at a time: these hours are written down already."""
+
+    code = "hours_overlap"
+
+
+class WeeklyCapExceeded(WrongState):
+    """More hours than the contract takes in a week."""
+
+    code = "weekly_cap_exceeded"
+
+
+class ReviewExists(WrongState):
+    """Each party reviews a contract once."""
+
+    code = "review_exists"
+
+
+class InvitationExists(WrongState):
+    """This freelancer was invited to this project already."""
+
+    code = "invitation_exists"
+
+
+class StorageUnavailable(WrongState):
+    """This service has no storage for files: nothing can be uploaded."""
+
+    code = "storage_unavailable"
 
 
 class EscrowUnderfunded(WrongState):

@@ -200,6 +200,66 @@ class CheckLedger(Job, frozen=True):
     queue = Queue.BULK
 
 
+class SweepTimers(Job, frozen=True):
+    """Make a job of each deadline that has passed."""
+
+    kind = "timers.sweep"
+    queue = Queue.BULK
+
+
+class FireTimer(Job, frozen=True):
+    """Do what one deadline asks for."""
+
+    kind = "timers.fire"
+    queue = Queue.NOTIFY
+    is_cancellable = False
+    timer_id: int
+
+
+class MatchProject(Job, frozen=True):
+    """Hold a project that was just published against every saved search."""
+
+    kind = "searches.match_project"
+    queue = Queue.NOTIFY
+    project_id: int
+
+
+class InspectUpload(Job, frozen=True):
+    """Look at a file that was uploaded: is it what it said?"""
+
+    kind = "uploads.inspect"
+    # Not a quick queue's: a store takes seconds to copy a hundred megabytes.
+    queue = Queue.BULK
+    is_cancellable = False
+    upload_id: int
+
+
+class DeleteObjects(Job, frozen=True):
+    """Delete what a file left in storage, at each place where it may lie."""
+
+    kind = "uploads.delete_objects"
+    queue = Queue.BULK
+    is_cancellable = False
+    object_keys: list[str]
+
+
+class NumberInvoices(Job, frozen=True):
+    """Give invoices without a number the next ones of their year, and make their PDFs."""
+
+    kind = "invoices.number"
+    queue = Queue.BULK
+    is_cancellable = False
+    is_singleton = True
+
+
+class GatherWords(Job, frozen=True):
+    """Gather the words that projects use, for whoever mistypes one."""
+
+    kind = "searches.gather_words"
+    queue = Queue.BULK
+    is_singleton = True
+
+
 class TendPartitions(Job, frozen=True):
     """Make next months' partitions and drop what retention has passed."""
 

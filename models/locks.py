@@ -1,7 +1,7 @@
 """Row locks, taken in one order so that no two transactions ever wait for each other.
 
-account < project < proposal < contract < milestone < payment, ids ascending. A lock out of that order is our mistake
-and fails at once, whether or not a rival is there to make it a deadlock.
+account < project < proposal < contract < milestone < payment < conversation < ticket < upload, ids ascending. A lock
+out of that order is our mistake and fails at once, whether or not a rival is there to make it a deadlock.
 """
 
 from contextvars import ContextVar
@@ -23,6 +23,9 @@ class Noun(StrEnum):
     CONTRACT = "contract"
     MILESTONE = "milestone"
     PAYMENT = "payment"
+    CONVERSATION = "conversation"
+    TICKET = "ticket"
+    UPLOAD = "upload"
 
 
 TABLES: Final[dict[Noun, str]] = {
@@ -32,6 +35,9 @@ TABLES: Final[dict[Noun, str]] = {
     Noun.CONTRACT: "contracts",
     Noun.MILESTONE: "milestones",
     Noun.PAYMENT: "payments",
+    Noun.CONVERSATION: "conversations",
+    Noun.TICKET: "support_tickets",
+    Noun.UPLOAD: "uploads",
 }
 
 # NO KEY UPDATE lets rows that refer to a locked one be inserted meanwhile: a foreign key asks for KEY SHARE only.

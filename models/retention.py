@@ -32,8 +32,10 @@ PASSING: Final[dict[str, tuple[str, str]]] = {
     # More than a year: what an account's owner and sign-in risk look back on.
     "security_events": ("id", "created_at < now() - interval '400 days'"),
     "exports": ("id", "expires_at < now()"),
+    # A month shows support when silence approved, or a week closed.
+    "timers": ("id", "fired_at < now() - interval '30 days'"),
 }
-"""What accounts leave behind, and how long it is kept."""
+"""What passes, and how long it is kept."""
 SLICE: Final = 5_000
 """Rows removed in one transaction: a fraction of a second."""
 

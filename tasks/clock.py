@@ -7,7 +7,7 @@ has enqueued is enqueued for ever. Every entry says what happens to slots that p
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 import settings
-from models import guard, jobs, outbox
+from models import business_time, guard, jobs, outbox, timers
 from models.guard import LOST_CONNECTION
 from models.jobs import Job
 from models.metrics import this_process
@@ -50,13 +50,17 @@ class Missed(StrEnum):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line of the schedule: every `every_s` from midnight UTC of an epoch day, shifted by `offset_s`."""
+    """One line of the schedule: every `every_s` from midnight UTC of an epoch day, shifted by `offset_s`.
+
+    `needed`, where there is one, is asked at each slot: when it says no, the slot passes without a job.
+    """
 
     name: str
     every_s: int
     job: Callable[[], Job]
     missed: Missed
     offset_s: int = 0
+    needed: Callable[[], Awaitable[bool]] | None = None
 
     def slot(self, now: datetime) -> datetime:
         """The last moment, not after `now`, at which this was due."""
@@ -74,7 +78,10 @@ SCHEDULE: Final = (
     Entry("audit.verify", DAY_S, jobs.VerifyAudit, Missed.LATEST, offset_s=3 * 3600 + 1800),
     Entry("escrow.sweep", 60, jobs.SweepEscrow, Missed.LATEST),
     Entry("invariants.check_ledger", 900, jobs.CheckLedger, Missed.LATEST, offset_s=120),
+    Entry("searches.gather_words", DAY_S, jobs.GatherWords, Missed.LATEST, offset_s=2 * 3600),
     Entry("security.reseal_secrets", DAY_S, jobs.ResealSecrets, Missed.LATEST, offset_s=4 * 3600),
+    # Deadlines are days long, and whoever moves the clock of a sandbox waits for them: asking is one look at an index.
+    Entry("timers.sweep", 5, jobs.SweepTimers, Missed.LATEST, needed=timers.any_due),
     Entry("upkeep.tend_partitions", DAY_S, jobs.TendPartitions, Missed.LATEST, offset_s=3 * 3600),
 )
 
@@ -112,6 +119,8 @@ async def tick(
         if done.get(entry.name) == latest:
             continue
         slots = await due(entry, now)
+        if entry.needed is not None and not await entry.needed():
+            slots = []
         for slot in slots:
             enqueued = await guard.commit(_enqueue, entry, slot)
             made += enqueued.created
@@ -199,8 +208,20 @@ async def sweep(told: asyncio.Event, url: str, bell: Callable[[frozenset[str]], 
             connection.terminate()
 
 
+async def refuse_moved_time(config: settings.Settings) -> None:
+    """Return unless this is production and its business clock is not the real one: then nobody's deadline is right."""
+    if config.environment != settings.PRODUCTION:
+        return
+    ahead = await business_time.offset()
+    if ahead:
+        raise SystemExit(
+            f"business_clock is {ahead} ahead of the real time, and this is production: only a sandbox moves it. "
+            "No deadline fires until its row is deleted."
+        )
+
+
 async def run() -> None:
-    """Keep time until SIGTERM or SIGINT."""
+    """Keep time until SIGTERM or SIGINT. Raises SystemExit in production while the business clock is ahead."""
     config = settings.load()
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -213,6 +234,8 @@ async def run() -> None:
             await asyncio.sleep(RETRY_S)
         else:
             break
+    if not told.is_set():
+        await refuse_moved_time(config)
     bell = Bell(config.redis.url, Names(config.redis.prefix))
     guard.hang_bell(bell)
     registry = metrics.new_registry()

@@ -34,6 +34,9 @@ select least(
 """What the server lets us open: its own limit less what it reserves, and those of our role and database if any."""
 
 
+AHEAD: Final = "select ahead from business_clock where ahead > interval '0'"
+
+
 class MigrationFailed(SystemExit):
     """The database is as it was; the message is one sentence and says why."""
 
@@ -92,6 +95,22 @@ async def migrate(url: str) -> int:
     return ran
 
 
+async def check_clock(url: str) -> None:
+    """Return when the business clock is the real one. Raises MigrationFailed: only a sandbox moves it."""
+    await wait_for_postgres(url)
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        known = await connection.fetchval("select to_regclass('public.business_clock') is not null")
+        ahead = await connection.fetchval(AHEAD) if known else None
+    finally:
+        await connection.close()
+    if ahead:
+        raise MigrationFailed(
+            f"business_clock is {ahead} ahead of the real time, and this is production: only a sandbox moves it; "
+            "nothing was changed."
+        )
+
+
 async def check_budget(url: str, budget: Budget) -> None:
     """Return when the server lets every process of this release connect. Raises MigrationFailed when it does not."""
     await wait_for_postgres(url)
@@ -121,6 +140,8 @@ def main() -> None:
     chosen = settings.load()
     url = chosen.database.direct_url
     asyncio.run(check_budget(url, chosen.budget))
+    if chosen.environment == settings.PRODUCTION:
+        asyncio.run(check_clock(url))
     print(chosen.budget.table(), file=sys.stderr)  # noqa: T201  for the release's log
     ran = asyncio.run(migrate(url))
     print(f"{ran} migrations run." if ran else "The database is up to date.", file=sys.stderr)  # noqa: T201  a program's one line to a person

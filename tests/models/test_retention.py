@@ -26,6 +26,7 @@ ROWS = {
     "throttles": "insert into throttles (key, last_at) select gen_random_uuid()::text || $2, {then}",
     "security_events": """insert into security_events ("user", kind, created_at) values ($2, 'signed_in', {then})""",
     "exports": """insert into exports ("user", expires_at) values ($2, {then})""",
+    "timers": "insert into timers (kind, subject_id, due_at, fired_at) values ('ticket.close', $2, now(), {then})",
 }
 KEPT_HOURS = {
     "standing_changes": 24,
@@ -36,6 +37,7 @@ KEPT_HOURS = {
     "throttles": 24,
     "security_events": 400 * 24,
     "exports": 0,
+    "timers": 30 * 24,
 }
 
 

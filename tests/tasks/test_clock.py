@@ -73,7 +73,7 @@ async def test_two_clocks_run_and_leave_at_sigterm(database: str, start: Start):
     clocks = [start("tasks.clock") for _ in range(2)]
 
     async def all_there() -> bool:
-        return bool(await guard.value("select count(*) >= $1 from jobs", len(clock.SCHEDULE)))
+        return bool(await guard.value("select count(*) >= $1 from schedules", len(clock.SCHEDULE)))
 
     await until(all_there, what="the first slots")
     assert await guard.value("select count(*) = count(distinct key) from job_keys")
