@@ -11,13 +11,14 @@ from hashlib import sha256
 from typing import Any, Final
 
 import idna
-from piccolo.columns import BigSerial, Boolean, Text, Timestamptz
+from piccolo.columns import Array, BigInt, BigSerial, Boolean, Integer, Text, Timestamptz
 from piccolo.columns.defaults.timestamptz import TimestamptzNow
 from piccolo.table import Table
 
 from models import guard, mail
 from models.base import Record
 from models.errors import EmailTaken, Invalid, NotFound, TokenInvalid
+from models.letters import MailKind
 from models.locks import Noun, lock
 
 MAX_EMAIL_CHARS: Final = 254
@@ -63,6 +64,16 @@ class User(Table, tablename="users"):
     about = Text(default="")
     country = Text(null=True, default=None)
     time_zone = Text(default="UTC")
+    skills = Array(base_column=Text(), default=list)
+    hourly_rate_minor = BigInt(null=True, default=None)
+    rate_currency = Text(null=True, default=None)
+    is_available = Boolean(default=True)
+    avatar_upload_id = BigInt(null=True, default=None)
+    rating_sum = Integer(default=0)
+    rating_count = Integer(default=0)
+    completed_contracts = Integer(default=0)
+    quiet_from_minute = Integer(null=True, default=None)
+    quiet_to_minute = Integer(null=True, default=None)
     suspended_at = Timestamptz(null=True, default=None)
     suspended_because = Text(null=True, default=None)
     deactivated_at = Timestamptz(null=True, default=None)
@@ -174,8 +185,8 @@ async def register(
         raise EmailTaken("There is an account with this address already.", field="email")
     person = _person(found)
     if not verified:
-        await mail.write(mail.MailKind.WELCOME_EMAIL, to=person.id, about=f"user:{person.id}")
-        await mail.write(mail.MailKind.EMAIL_VERIFICATION, to=person.id, about=f"user:{person.id}")
+        await mail.write(MailKind.WELCOME_EMAIL, to=person.id, about=f"user:{person.id}")
+        await mail.write(MailKind.EMAIL_VERIFICATION, to=person.id, about=f"user:{person.id}")
     return person
 
 

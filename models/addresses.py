@@ -12,8 +12,9 @@ import asyncpg
 
 from models import accounts, audit, guard, mail, security, sessions
 from models.errors import EmailTaken, LinkInvalid
+from models.letters import MailKind
 from models.locks import Noun, lock
-from models.mail import LINKED, MailKind
+from models.mail import LINKED
 from models.security import SecurityEventKind
 from models.visitors import NOBODY, Visitor
 

@@ -18,6 +18,7 @@ from models import audit, guard, locks, mail, security, sessions
 from models.accounts import Role, User
 from models.base import Record, restricted
 from models.errors import FactorExists, NotFound, SecondFactorRequired
+from models.letters import MailKind
 from models.security import SecurityEventKind
 from models.visitors import Visitor
 
@@ -293,7 +294,7 @@ async def remove(
     await security.note(user_id, SecurityEventKind.FACTOR_REMOVED, visitor, said)
     await audit.record(user_id, "factor.removed", "user", str(user_id), said)
     await mail.write(
-        mail.MailKind.TWO_FA_DISABLED,
+        MailKind.TWO_FA_DISABLED,
         to=user_id,
         about=f"factor:{factor_id}",
         method=factor.method.value,
@@ -353,7 +354,7 @@ async def tell_added(
     said = {"method": method.value, "factor_id": factor_id}
     await security.note(user_id, SecurityEventKind.FACTOR_ADDED, visitor, said)
     await audit.record(user_id, "factor.added", "user", str(user_id), said)
-    await mail.write(mail.MailKind.TWO_FA_ENABLED, to=user_id, about=f"factor:{factor_id}", method=method.value)
+    await mail.write(MailKind.TWO_FA_ENABLED, to=user_id, about=f"factor:{factor_id}", method=method.value)
     await sessions.revoke_all(user_id, SecurityEventKind.FACTOR_ADDED.value, keep=session_id)
     if session_id is not None:
         await sessions.mark_proved(session_id)

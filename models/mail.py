@@ -1,12 +1,13 @@
 """Mails as rows: written with the change that causes them, sent by a job, once.
 
+In somebody's quiet hours a mail waits for their end, unless it is about the account's own safety.
+
 Refuses a context that is not the one its kind declares, so that a template never meets a hole. Holds no secret: the
 token of a mailed link is derived when the mail is rendered.
 """
 
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from piccolo.columns import JSONB, BigSerial, LazyTableReference, Text, Timestamptz
@@ -16,216 +17,9 @@ from piccolo.table import Table
 from models import guard, outbox, preferences
 from models.base import Record, restricted
 from models.jobs import SendMail
+from models.letters import CATEGORIES, CONTEXTS, Context, MailKind
 from models.preferences import Category
-
-
-class MailKind(StrEnum):
-    """What a mail is about; its templates have this name."""
-
-    WELCOME_EMAIL = "welcome_email"
-    EMAIL_VERIFICATION = "email_verification"
-    PASSWORD_RESET_REQUEST = "password_reset_request"  # noqa: S105  a name
-    PASSWORD_RESET_SUCCESS = "password_reset_success"  # noqa: S105  likewise
-    TWO_FA_ENABLED = "2fa_enabled"
-    TWO_FA_DISABLED = "2fa_disabled"
-    ACCOUNT_DEACTIVATED = "account_deactivated"
-    NEW_SIGN_IN = "new_sign_in"
-    SECURITY_CODE = "security_code"
-    EMAIL_CHANGE = "email_change"
-    EMAIL_CHANGED = "email_changed"
-    PROJECT_CREATED = "project_created"
-    PROPOSAL_RECEIVED = "proposal_received"
-    PROPOSAL_ACCEPTED = "proposal_accepted"
-    CONTRACT_CREATED = "contract_created"
-    MILESTONE_COMPLETED = "milestone_completed"
-    PAYMENT_RECEIVED = "payment_received"
-    PAYMENT_SENT = "payment_sent"
-
-
-class Context(Record, frozen=True):
-    """What a mail says besides its recipient's own name, role and address, which are read when it is sent.
-
-    Names and titles are what people typed, at any length: the templates escape and shorten. Amounts are in the
-    smallest unit of `currency`.
-    """
-
-
-class WelcomeEmail(Context, frozen=True):
-    """To a new account; the recipient's role chooses the words."""
-
-
-class EmailVerification(Context, frozen=True):
-    """To an unverified account. `about` carries a counter or a moment, so that a new one can be asked for."""
-
-
-class PasswordResetRequest(Context, frozen=True):
-    """To whoever says they forgot; the link is good for an hour. `about` carries a moment."""
-
-
-class PasswordResetSuccess(Context, frozen=True):
-    """To the account's address after a reset or a change; `how` chooses the words."""
-
-    how: Literal["reset", "changed"]
-
-
-class TwoFaEnabled(Context, frozen=True):
-    """When a factor began to protect the account."""
-
-    method: Literal["totp", "sms", "email", "webauthn"]
-
-
-class TwoFaDisabled(Context, frozen=True):
-    """When a factor was taken away; `factors_left` says what still protects the account."""
-
-    method: Literal["totp", "sms", "email", "webauthn"]
-    factors_left: int
-
-
-class AccountDeactivated(Context, frozen=True):
-    """Goodbye, and how to come back."""
-
-
-class NewSignIn(Context, frozen=True):
-    """A sign-in from a device, network or country that this account has not been used from."""
-
-    at: datetime
-    ip_address: str
-    device: str
-    place: str
-    """City and country, or empty where no map knows it."""
-
-
-class SecurityCode(Context, frozen=True):
-    """The code itself is derived from `code_id` when the mail is rendered."""
-
-    code_id: int
-    purpose: Literal["sign_in", "enrol", "step_up"]
-
-
-class EmailChange(Context, frozen=True):
-    """To the new address, which becomes the account's when its link is used."""
-
-
-class EmailChanged(Context, frozen=True):
-    """To the old address: it is no longer the account's, and what to do if that was somebody else."""
-
-    new_address_hint: str
-
-
-class ProjectCreated(Context, frozen=True):
-    """To the client when the project is published, to all or to those invited."""
-
-    project_id: int
-    project_title: str
-    budget_type: Literal["fixed", "hourly"]
-    budget_min_minor: int
-    budget_max_minor: int
-    currency: str
-
-
-class ProposalReceived(Context, frozen=True):
-    """To the client, for each proposal to a project."""
-
-    project_id: int
-    project_title: str
-    proposal_id: int
-    freelancer_name: str
-    bid_minor: int
-    currency: str
-    delivery_days: int
-
-
-class ProposalAccepted(Context, frozen=True):
-    """To the freelancer who was chosen."""
-
-    project_title: str
-    contract_id: int
-    client_name: str
-    amount_minor: int
-    currency: str
-
-
-class ContractCreated(Context, frozen=True):
-    """To each party; `other_name` is the other one."""
-
-    project_title: str
-    contract_id: int
-    other_name: str
-    amount_minor: int
-    currency: str
-
-
-class MilestoneCompleted(Context, frozen=True):
-    """To the client when the work is delivered and waits for approval; to the freelancer when it is paid for."""
-
-    project_title: str
-    contract_id: int
-    milestone_id: int
-    milestone_title: str
-    other_name: str
-    amount_minor: int
-    currency: str
-
-
-class PaymentReceived(Context, frozen=True):
-    """To the freelancer when a release has completed. Gross is fee plus net."""
-
-    project_title: str
-    contract_id: int
-    milestone_id: int
-    milestone_title: str
-    client_name: str
-    gross_minor: int
-    fee_minor: int
-    net_minor: int
-    currency: str
-
-
-class PaymentSent(Context, frozen=True):
-    """To the client when a release has completed: the money left protection for the freelancer."""
-
-    project_title: str
-    contract_id: int
-    milestone_id: int
-    milestone_title: str
-    freelancer_name: str
-    amount_minor: int
-    currency: str
-
-
-CONTEXTS: Final[dict[MailKind, type[Context]]] = {
-    MailKind.WELCOME_EMAIL: WelcomeEmail,
-    MailKind.EMAIL_VERIFICATION: EmailVerification,
-    MailKind.PASSWORD_RESET_REQUEST: PasswordResetRequest,
-    MailKind.PASSWORD_RESET_SUCCESS: PasswordResetSuccess,
-    MailKind.TWO_FA_ENABLED: TwoFaEnabled,
-    MailKind.TWO_FA_DISABLED: TwoFaDisabled,
-    MailKind.ACCOUNT_DEACTIVATED: AccountDeactivated,
-    MailKind.NEW_SIGN_IN: NewSignIn,
-    MailKind.SECURITY_CODE: SecurityCode,
-    MailKind.EMAIL_CHANGE: EmailChange,
-    MailKind.EMAIL_CHANGED: EmailChanged,
-    MailKind.PROJECT_CREATED: ProjectCreated,
-    MailKind.PROPOSAL_RECEIVED: ProposalReceived,
-    MailKind.PROPOSAL_ACCEPTED: ProposalAccepted,
-    MailKind.CONTRACT_CREATED: ContractCreated,
-    MailKind.MILESTONE_COMPLETED: MilestoneCompleted,
-    MailKind.PAYMENT_RECEIVED: PaymentReceived,
-    MailKind.PAYMENT_SENT: PaymentSent,
-}
-"""The context that each kind declares; a house test holds the templates to it."""
-
-CATEGORIES: Final[dict[MailKind, Category]] = {
-    **dict.fromkeys(MailKind, Category.SECURITY),
-    MailKind.PROJECT_CREATED: Category.PROJECTS,
-    MailKind.PROPOSAL_RECEIVED: Category.PROPOSALS,
-    MailKind.PROPOSAL_ACCEPTED: Category.PROPOSALS,
-    MailKind.CONTRACT_CREATED: Category.CONTRACTS,
-    MailKind.MILESTONE_COMPLETED: Category.CONTRACTS,
-    MailKind.PAYMENT_RECEIVED: Category.PAYMENTS,
-    MailKind.PAYMENT_SENT: Category.PAYMENTS,
-}
-"""What each kind is news of; whatever is about the account itself is security, which nobody can refuse."""
+from models.quiet_hours import QuietHours, over_at
 
 GOOD_FOR_S: Final[dict[MailKind, int]] = {
     MailKind.EMAIL_VERIFICATION: 24 * 3600,
@@ -277,15 +71,23 @@ class Outgoing(Record, frozen=True):
 
 
 WRITE: Final = """
-insert into mails (key, kind, "user", context, address, status, created_at)
-values ($1, $2, $3, $4::text::jsonb, $5, 'queued', now())
-on conflict (key) do nothing returning id
+with made as (insert into mails (key, kind, "user", context, address, status, created_at)
+              values ($1, $2, $3, $4::text::jsonb, $5, 'queued', now())
+              on conflict (key) do nothing returning id, "user")
+select m.id, u.quiet_from_minute, u.quiet_to_minute, u.time_zone from made m join users u on u.id = m."user"
 """
 
 BEGIN_SENDING: Final = """
 select m.id as mail_id, m.kind, u.id as user_id, coalesce(m.address, u.email) as address, u.first_name,
        u.last_name, u.role, m.context::text as context, m.created_at, m.status, k.created_at as code_sent_at,
-       m.kind <> 'security_code' or (k.id is not null and k.used_at is null) as needed,
+       case m.kind
+            when 'security_code' then k.id is not null and k.used_at is null
+            -- It may have waited for the end of a night: what was read meanwhile is no news.
+            when 'message_received' then exists (
+                select from conversation_members s join conversations c on c.id = s.conversation
+                 where c.id = (m.context->>'conversation_id')::bigint and s."user" = m."user"
+                   and s.read_seq < c.last_seq)
+            else true end as needed,
        u.deactivated_at is not null as away, u.erased_at is not null as gone
   from mails m join users u on u.id = m."user"
        left join security_codes k on m.kind = 'security_code' and k.id = (m.context->>'code_id')::bigint
@@ -307,10 +109,16 @@ async def write(kind: MailKind | str, *, to: int, about: str, address: str | Non
     assert about, "a mail is about something"
     kind = MailKind(kind)
     key = f"{kind.value}:{about}:{to}"
-    mail_id = await guard.value(WRITE, key, kind.value, to, _encoded(kind, context), address)
-    if mail_id is None:
+    made = await guard.row(WRITE, key, kind.value, to, _encoded(kind, context), address)
+    if made is None:
         return int(await guard.value("select id from mails where key = $1", key))
-    await outbox.enqueue(SendMail(mail_id=mail_id), once=f"mail:{mail_id}")
+    mail_id, from_minute, to_minute, zone = made
+    run_at = None
+    if from_minute is not None and CATEGORIES[kind] is not Category.SECURITY:
+        # By the real clock, which the queue runs on and people sleep by: a moved business clock moves no night.
+        hours = QuietHours(from_minute=from_minute, to_minute=to_minute)
+        run_at = over_at(datetime.now(UTC), hours, zone)
+    await outbox.enqueue(SendMail(mail_id=mail_id), once=f"mail:{mail_id}", run_at=run_at)
     return int(mail_id)
 
 

@@ -14,8 +14,8 @@ from models import accounts, addresses, guard, mail, security, sessions, throttl
 from models.accounts import Role
 from models.errors import LinkInvalid, PasswordTooWeak
 from models.jobs import SendMail
+from models.letters import MailKind
 from models.locks import Noun, lock
-from models.mail import MailKind
 from models.security import SecurityEventKind
 from models.sessions import SignIn
 from models.visitors import Visitor

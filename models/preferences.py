@@ -1,4 +1,4 @@
-"""What a person wants to be told, and how. What is not said is yes.
+"""What a person wants to be told, how, and when not. What is not said is yes.
 
 Word of the account's own safety cannot be refused.
 """
@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
+import msgspec
 from piccolo.columns import BigSerial, Boolean, LazyTableReference, Text
 from piccolo.table import Table
 
-from models import guard
+from models import guard, quiet_hours
 from models.base import Record, restricted
 from models.errors import Invalid
+from models.locks import Noun, lock
+from models.quiet_hours import QuietHours
 
 
 class Category(StrEnum):
@@ -25,6 +28,9 @@ class Category(StrEnum):
     PAYMENTS = "payments"
     MESSAGES = "messages"
     REVIEWS = "reviews"
+    DISPUTES = "disputes"
+    SUPPORT = "support"
+    SEARCHES = "searches"
 
 
 class Preference(Table, tablename="notification_preferences"):
@@ -54,18 +60,29 @@ class Change(Record, frozen=True):
 
 CHANGE: Final = """
 insert into notification_preferences as p ("user", category, email, in_app)
-values ($1, $2, coalesce($3, true), coalesce($4, true))
+select id, $2, coalesce($3, true), coalesce($4, true) from users where id = $1 and erased_at is null
 on conflict ("user", category) do update set email = coalesce($3, p.email), in_app = coalesce($4, p.in_app)
 """
 
 
-async def change(user_id: int, changes: Mapping[Category, Change]) -> dict[Category, Wish]:
-    """Change one's wishes for the categories named, and return all of them. Raises Invalid for silence on security."""
+async def change(
+    user_id: int,
+    changes: Mapping[Category, Change],
+    *,
+    quiet: QuietHours | msgspec.UnsetType | None = msgspec.UNSET,
+) -> dict[Category, Wish]:
+    """Change one's wishes for the categories named, and one's quiet hours if they are; return all wishes.
+
+    Raises Invalid for silence on security, and for quiet hours that never end.
+    """
     guard.in_transaction()
     safety = changes.get(Category.SECURITY)
     if safety is not None and (safety.email is False or safety.in_app is False):
         raise Invalid("Word of your account's safety cannot be switched off.", field="categories.security")
-    # In one order for everybody, so that two changes at once wait for each other and never both.
+    # Two changes at once wait for each other here, and so does a farewell: what was forgotten is not written anew.
+    await lock(Noun.ACCOUNT, user_id)
+    if quiet is not msgspec.UNSET:
+        await quiet_hours.change(user_id, quiet)
     for category in sorted(changes):
         wanted = changes[category]
         await guard.rows(CHANGE, user_id, category.value, wanted.email, wanted.in_app)

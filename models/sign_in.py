@@ -13,8 +13,8 @@ from models.accounts import Credentials, Role
 from models.base import Record
 from models.errors import AccountSuspended, CredentialsWrong, TokenInvalid
 from models.factors import Method
+from models.letters import MailKind
 from models.locks import Noun, lock
-from models.mail import MailKind
 from models.security import SecurityEventKind
 from models.sessions import SignIn
 from models.visitors import Place, Visitor, said_of

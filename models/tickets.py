@@ -21,6 +21,7 @@ from models.base import Record, restricted, uuid7
 from models.errors import Throttled, TokenInvalid
 from models.factors import Method
 from models.jobs import SendCode
+from models.letters import MailKind
 from models.visitors import Place, Visitor, said_of
 
 TICKET_S: Final = 300
@@ -275,7 +276,7 @@ async def send_code(
         await outbox.enqueue(SendCode(code_id=code_id), once=f"{outbox.CODE_PREFIX}{code_id}")
         return
     await mail.write(
-        mail.MailKind.SECURITY_CODE,
+        MailKind.SECURITY_CODE,
         to=user_id,
         about=f"code:{code_id}",
         address=contact,

@@ -22,7 +22,8 @@ import settings
 from models import guard, mail
 from models.errors import Refused
 from models.jobs import SendMail
-from models.mail import MailKind, NewSignIn, Outgoing, SecurityCode
+from models.letters import MailKind, NewSignIn, SecurityCode
+from models.mail import Outgoing
 from models.money import Money
 from tasks.gateways.post import Letter, Post
 from tasks.job import Claim, performs
@@ -50,6 +51,9 @@ LINKS: Final = {
     MailKind.PASSWORD_RESET_REQUEST: (Purpose.PASSWORD_RESET, "reset_url", RESET_PAGE),
 }
 """Which mails carry a single-use link: what it is good for, its word in the templates, and its page."""
+UNSUBSCRIBABLE: Final = (MailKind.SAVED_SEARCH_ALERT,)
+UNSUBSCRIBE_PAGE: Final = "/api/unsubscribe?token={}"
+"""Mails that can be ended by whoever holds one, without a sign-in; always below the API, which mail programs call."""
 
 # Looked for in this order: each of them also says that it is one of those further down, or all of them.
 BROWSERS: Final = (
@@ -121,7 +125,18 @@ def render(outgoing: Outgoing, told: settings.Settings) -> Letter:
         subject=subject,
         html=html.render(words, subject=subject),
         text=_tidy(text.render(words)),
+        headers=_unsubscribing(words),
     )
+
+
+def _unsubscribing(words: dict[str, Any]) -> dict[str, str]:
+    """The headers by which a mail program shows a button of its own (RFC 2369, and RFC 8058 for one click)."""
+    if "unsubscribe_url" not in words:
+        return {}
+    return {
+        "List-Unsubscribe": f"<{words['unsubscribe_url']}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
 
 
 def _words(outgoing: Outgoing, told: settings.Settings) -> dict[str, Any]:
@@ -151,6 +166,9 @@ def _secrets(outgoing: Outgoing, told: settings.Settings) -> dict[str, str]:
     if isinstance(outgoing.context, SecurityCode):
         assert outgoing.code_sent_at is not None, f"mail {outgoing.mail_id} names a code that is not there"
         return {"code": tokens.code(outgoing.context.code_id, outgoing.code_sent_at)}
+    if outgoing.kind in UNSUBSCRIBABLE:
+        token = tokens.link_token(Purpose.UNSUBSCRIBE, outgoing.mail_id, outgoing.created_at)
+        return {"unsubscribe_url": told.web.public_url + UNSUBSCRIBE_PAGE.format(quote(token, safe="="))}
     if outgoing.kind not in LINKS:
         return {}
     purpose, word, page = LINKS[outgoing.kind]

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from typing import Any
 
@@ -13,7 +13,8 @@ import pytest
 
 import settings
 from models import mail, notifications
-from models.mail import CONTEXTS, Context, MailKind, Outgoing
+from models.letters import CATEGORIES, CONTEXTS, Context, MailKind
+from models.mail import Outgoing
 from models.notifications import NotificationType
 from models.preferences import Category
 from tasks import mail as mailing
@@ -55,12 +56,33 @@ SAMPLES: dict[str, Any] = {
     "code_id": 5,
     "purpose": "sign_in",
     "new_address_hint": "m…@example.org",
+    "conversation_id": 9,
+    "sender_name": "Aisha Khan",
+    "unread": 3,
+    "monday": date(2026, 11, 16),
+    "minutes": 1_965,
+    "ticket_id": 12,
+    "ticket_subject": "My payout has not arrived",
+    "review_id": 19,
+    "reviewer_name": "Aisha Khan",
+    "rating": 5,
+    "note": "The logo is too small on phones.",
+    "days_left": 7,
+    "search_id": 11,
+    "search_name": "Logos for bakeries",
+    "reason": "We agreed on two pages, and there is one.",
+    "answer": "accepted",
+    "dispute_id": 9,
+    "freelancer_minor": 30_000,
+    "client_minor": 10_000,
+    "is_final": False,
 }
 
 PATHS = {
     MailKind.EMAIL_VERIFICATION: "/verify-email?token=",
     MailKind.EMAIL_CHANGE: "/verify-email?token=",
     MailKind.PASSWORD_RESET_REQUEST: "/reset-password?token=",
+    MailKind.SAVED_SEARCH_ALERT: "/api/unsubscribe?token=",
 }
 """Where the mails lead that carry a link of their own."""
 UNLINKED = {MailKind.SECURITY_CODE}
@@ -117,7 +139,7 @@ def letter(
 
 
 def typed_by_people(kind: MailKind) -> list[str]:
-    names = ("_title", "_name", "_hint")
+    names = ("_title", "_name", "_hint", "_subject")
     return [name for name in CONTEXTS[kind].__struct_fields__ if name.endswith(names) or name == "place"]
 
 
@@ -133,6 +155,7 @@ def test_a_template_names_only_what_its_kind_declares(kind: MailKind) -> None:
     words = {"first_name", "role", "home_url"} | set(CONTEXTS[kind].__struct_fields__)
     words |= {field.replace("_id", "_url") for field in ("project_id", "contract_id") if field in words}
     words |= {mailing.LINKS[kind][1]} if kind in mailing.LINKS else set()
+    words |= {"unsubscribe_url"} if kind in mailing.UNSUBSCRIBABLE else set()
     words |= {"code"} if kind is MailKind.SECURITY_CODE else set()
     environment = mailing._environment()
     for form in ("html", "txt"):
@@ -169,6 +192,16 @@ def test_html_loads_nothing_and_leads_only_to_our_pages(kind: MailKind) -> None:
     if kind in UNLINKED:
         assert "http" not in made.html + made.text
         return
+    if kind in mailing.UNSUBSCRIBABLE:
+        ending = hrefs.pop()
+        assert ending.startswith("https://api.example.org/api/unsubscribe?token=")
+        assert ending in made.text
+        assert made.headers == {
+            "List-Unsubscribe": f"<{ending}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
+    else:
+        assert made.headers == {}
     assert len(set(hrefs)) == 1
     assert hrefs[0].startswith(WEB_APP)
     assert made.html.count(f">{hrefs[0]}<") == 1, "the address stands below the button as text"
@@ -267,6 +300,11 @@ def test_the_fee_adds_up_before_the_reader() -> None:
         (MailKind.TWO_FA_DISABLED, {"factors_left": 3}, "It still has 3 other second factors.", "password alone"),
         (MailKind.NEW_SIGN_IN, {"place": ""}, "Firefox on Linux", "Place"),
         (MailKind.NEW_SIGN_IN, {"ip_address": ""}, "22 November 2026, 23:15 UTC", "IP address"),
+        (MailKind.REFUND_ANSWERED, {"answer": "accepted"}, "agrees", "declined"),
+        (MailKind.REFUND_ANSWERED, {"answer": "declined"}, "does not agree", "protected"),
+        (MailKind.REFUND_ANSWERED, {"answer": "lapsed"}, "did not answer for 7 days", "declined"),
+        (MailKind.DISPUTE_RESOLVED, {"is_final": False}, "you can appeal once", "last word"),
+        (MailKind.DISPUTE_RESOLVED, {"is_final": True}, "This is the last word", "you can appeal"),
         (MailKind.SECURITY_CODE, {"purpose": "enrol"}, "to confirm this address as a second factor", "to sign in"),
         (MailKind.SECURITY_CODE, {"purpose": "step_up"}, "to confirm that it is you", "to sign in"),
     ],
@@ -331,7 +369,7 @@ def test_a_device_is_named_in_words_people_know(said: str, words: str) -> None:
 
 
 def test_every_kind_of_news_has_a_category() -> None:
-    assert set(mail.CATEGORIES) == set(MailKind)
+    assert set(CATEGORIES) == set(MailKind)
     assert set(notifications.CATEGORIES) == set(NotificationType)
     assert Category.SECURITY not in notifications.CATEGORIES.values()
     assert set(mail.LINKED) == set(mailing.LINKS) <= set(mail.GOOD_FOR_S)
@@ -368,3 +406,16 @@ def assert_well_formed(html: str) -> None:
     balance.feed(html)
     balance.close()
     assert balance.open == []
+
+
+@pytest.mark.parametrize("kind", [MailKind.CONTRACT_CREATED, MailKind.PROPOSAL_ACCEPTED])
+@pytest.mark.parametrize("role", ["client", "freelancer"])
+def test_an_hourly_contract_has_a_rate_and_no_milestone(kind: MailKind, role: str) -> None:
+    hourly = letter(kind, role=role, budget_type="hourly")
+    fixed = letter(kind, role=role, budget_type="fixed")
+
+    for told_so, otherwise in ((hourly.text, fixed.text), (hourly.html, fixed.html)):
+        assert "400.00 USD an hour" in told_so
+        assert "milestone" not in told_so
+        assert "an hour" not in otherwise
+        assert "milestone" in otherwise

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from models import guard, mail
-from models.mail import CONTEXTS, LINKED, MailKind, ProposalReceived
+from models.letters import CONTEXTS, MailKind, ProposalReceived
+from models.mail import LINKED
 from tests import factories
 
 PROPOSAL: dict[str, Any] = {

@@ -6,7 +6,7 @@ import pytest
 
 from models import guard, mail, notifications, preferences
 from models.errors import Invalid
-from models.mail import MailKind
+from models.letters import MailKind
 from models.notifications import NotificationType
 from models.preferences import Category, Change, Wish
 from tests import factories

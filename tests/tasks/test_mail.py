@@ -10,7 +10,7 @@ import settings
 from models import guard, mail, outbox
 from models.accounts import Person
 from models.jobs import JobStatus, SendMail
-from models.mail import MailKind
+from models.letters import MailKind, SecurityCode
 from models.queue.views import JobView
 from tasks import mail as mailing
 from tasks.gateways import post
@@ -230,7 +230,7 @@ async def test_a_code_without_its_row_is_our_mistake(box: Postbox) -> None:
         first_name="X",
         last_name="Y",
         role="client",
-        context=mail.SecurityCode(code_id=1, purpose="sign_in"),
+        context=SecurityCode(code_id=1, purpose="sign_in"),
         created_at=datetime.now(UTC),
     )
 
