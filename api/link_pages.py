@@ -37,7 +37,7 @@ _STYLE: Final = (
 async def verification_page(token: LinkToken = "") -> Response[str]:
     """The page behind a link that proves an address: a button, nothing more."""
     button = f"{_hidden(token)}<button>Confirm my address</button>"
-    return _page(f'<h1>Confirm your e-mail address</h1><form method="post" action="/verify-email">{button}</form>')
+    return plain_page(f'<h1>Confirm your e-mail address</h1><form method="post" action="/verify-email">{button}</form>')
 
 
 @post("/verify-email", status_code=200, include_in_schema=False, opt=dict(FORM))
@@ -48,8 +48,8 @@ async def verification_pressed(
     try:
         await believe(request, data.token)
     except DomainError as refusal:
-        return _refusal(refusal)
-    return _page("<h1>Thank you</h1><p>Your address is confirmed. You can close this page.</p>")
+        return refusal_page(refusal)
+    return plain_page("<h1>Thank you</h1><p>Your address is confirmed. You can close this page.</p>")
 
 
 @get("/reset-password", include_in_schema=False)
@@ -68,8 +68,8 @@ async def reset_pressed(
     except PasswordTooWeak as refusal:
         return _reset_form(data.token, refusal.detail)
     except DomainError as refusal:
-        return _refusal(refusal)
-    return _page("<h1>Your new password is set</h1><p>You are signed out everywhere. Sign in with it.</p>")
+        return refusal_page(refusal)
+    return plain_page("<h1>Your new password is set</h1><p>You are signed out everywhere. Sign in with it.</p>")
 
 
 def _reset_form(token: str, wrong: str = "") -> Response[str]:
@@ -84,21 +84,23 @@ def _reset_form(token: str, wrong: str = "") -> Response[str]:
         " and a symbol.</p>"
     )
     form = f"{_hidden(token)}{field}{rule}<button>Set my new password</button>"
-    return _page(
+    return plain_page(
         f'<h1>Choose a new password</h1>{said}<form method="post" action="/reset-password">{form}</form>',
         status_code=422 if wrong else 200,
     )
 
 
-def _refusal(refusal: DomainError) -> Response[str]:
-    return _page(f"<h1>That did not work</h1><p>{escape(refusal.detail)}</p>", status_code=422)
+def refusal_page(refusal: DomainError) -> Response[str]:
+    """The page for a link that does not work."""
+    return plain_page(f"<h1>That did not work</h1><p>{escape(refusal.detail)}</p>", status_code=422)
 
 
 def _hidden(token: str) -> str:
     return f'<input type="hidden" name="token" value="{escape(token)}">'
 
 
-def _page(body: str, *, status_code: int = 200) -> Response[str]:
+def plain_page(body: str, *, status_code: int = 200) -> Response[str]:
+    """A page of our plain kind: it loads nothing, and its forms come back to us."""
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>MegiLance</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'

@@ -4,8 +4,7 @@ Refuses a budget out of bounds, and any change the table below does not list. A 
 not exist for them. Which role may call a verb, and that the caller's address is verified, is the edge's question.
 """
 
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -13,13 +12,18 @@ from piccolo.columns import Array, BigInt, BigSerial, Date, Text, Timestamptz
 from piccolo.columns.defaults.timestamptz import TimestamptzNow
 from piccolo.table import Table
 
-from models import accounts, events, guard, mail, outbox
+from models import accounts, business_time, events, guard, mail, outbox
 from models.accounts import User
 from models.base import Record, restricted
 from models.errors import AmountOutOfBounds, Invalid, NotFound
+from models.jobs import MatchProject
 from models.locks import Noun, lock
-from models.money import EXPONENTS, MAX_MINOR, Money
-from models.states import Edge, Machine
+from models.money import MAX_MINOR, Money
+from models.queries import query
+from models.sought import ON_MARKET, Position, Sort, Sought, near
+from models.states import Edge, Machine, Part
+
+__all__ = ["Sought"]
 
 
 class ProjectStatus(StrEnum):
@@ -71,14 +75,62 @@ class Project(Table, tablename="projects"):
 
 MACHINE: Final = Machine[ProjectStatus](
     noun="project",
+    start=ProjectStatus.DRAFT,
     edges=(
-        Edge(source=ProjectStatus.DRAFT, target=ProjectStatus.OPEN, by="client", verb="publish"),
-        Edge(source=ProjectStatus.DRAFT, target=ProjectStatus.CANCELLED, by="client", verb="cancel"),
-        Edge(source=ProjectStatus.OPEN, target=ProjectStatus.IN_PROGRESS, by="client", verb="accept"),
-        Edge(source=ProjectStatus.OPEN, target=ProjectStatus.CLOSED, by="client", verb="close"),
-        Edge(source=ProjectStatus.OPEN, target=ProjectStatus.CANCELLED, by="client", verb="cancel"),
-        Edge(source=ProjectStatus.IN_PROGRESS, target=ProjectStatus.COMPLETED, by="system", verb="complete"),
-        Edge(source=ProjectStatus.IN_PROGRESS, target=ProjectStatus.CANCELLED, by="client", verb="cancel"),
+        Edge(
+            source=ProjectStatus.DRAFT,
+            target=ProjectStatus.OPEN,
+            verb="publish",
+            by=(Part.CLIENT,),
+            guard="the client's address is verified",
+            mails=("project_created",),
+            events=("project_update",),
+        ),
+        Edge(
+            source=ProjectStatus.DRAFT,
+            target=ProjectStatus.CANCELLED,
+            verb="cancel",
+            by=(Part.CLIENT,),
+            events=("project_update",),
+        ),
+        Edge(
+            source=ProjectStatus.OPEN,
+            target=ProjectStatus.IN_PROGRESS,
+            verb="accept",
+            by=(Part.CLIENT,),
+            guard="one of its proposals is accepted",
+            events=("project_update",),
+        ),
+        Edge(
+            source=ProjectStatus.OPEN,
+            target=ProjectStatus.CLOSED,
+            verb="close",
+            by=(Part.CLIENT,),
+            events=("project_update",),
+        ),
+        Edge(
+            source=ProjectStatus.OPEN,
+            target=ProjectStatus.CANCELLED,
+            verb="cancel",
+            by=(Part.CLIENT,),
+            events=("project_update",),
+        ),
+        Edge(
+            source=ProjectStatus.IN_PROGRESS,
+            target=ProjectStatus.COMPLETED,
+            verb="complete",
+            by=(Part.SYSTEM,),
+            guard="its contract is completed",
+            events=("project_update",),
+        ),
+        Edge(
+            source=ProjectStatus.IN_PROGRESS,
+            target=ProjectStatus.CANCELLED,
+            verb="cancel_contract",
+            by=(Part.SYSTEM,),
+            guard="its contract is cancelled",
+            events=("project_update",),
+        ),
     ),
 )
 
@@ -127,17 +179,6 @@ class ProjectRow(Record, frozen=True):
         return Money(self.budget_max_minor, self.currency)
 
 
-class Sought(Record, frozen=True):
-    """What a list of open projects is narrowed to. Budgets are in major units of each project's own currency."""
-
-    category: str | None = None
-    skills: list[str] | None = None
-    currency: str | None = None
-    budget_min: Decimal | None = None
-    budget_max: Decimal | None = None
-    client_id: int | None = None
-
-
 COLUMNS: Final = """
 p.id, p.client as client_id, p.title, p.description, p.category, p.skills, p.budget_type, p.budget_min_minor,
 p.budget_max_minor, p.currency, p.deadline, p.visibility, p.status, p.created_at, p.published_at
@@ -152,6 +193,24 @@ FOLLOWED: Final = """
 """
 """Who has to do with project `p`: its client, a freelancer whose offer stands, an admin ($2: the caller, $3: admin)."""
 
+INVITED: Final = """
+(p.status = 'open' and exists (
+    select 1 from project_invitations i where i.project = p.id and i.freelancer = $2 and i.status <> 'declined'))
+"""
+"""Who else sees an open project that others may not: a freelancer whom its client has asked ($2: the caller)."""
+
+READ: Final = query(
+    "projects.read",
+    SELECT + f"where p.id = $1 and (({ON_MARKET}) or {FOLLOWED} or {INVITED})",
+)
+OWN: Final = query("projects.own", SELECT + "where p.client = $1 and p.id < $2 order by p.id desc limit $3")
+OWN_OF_STATUS: Final = query(
+    "projects.own_of_status",
+    SELECT + "where p.client = $1 and p.status = $4 and p.id < $2 order by p.id desc limit $3",
+)
+LAST: Final = 2**63 - 1
+"""The position before the first page of what is listed by falling ids."""
+
 CREATE: Final = f"""
 insert into projects as p (client, title, description, category, skills, budget_type, budget_min_minor,
                            budget_max_minor, currency, deadline, visibility)
@@ -165,27 +224,8 @@ update projects as p set status = $2, updated_at = now(),
 """
 
 
-def _units_per_major() -> str:
-    """The exponents of money.py as SQL: how many smallest units one unit of a project's currency has."""
-    whens = (f"when '{code}' then {10**exponent}" for code, exponent in EXPONENTS.items() if exponent != 2)
-    return f"(case p.currency {' '.join(whens)} else 100 end)"
-
-
-# A budget is a range; one that overlaps the range sought is found.
-LIST_OPEN: Final = f"""{SELECT}
- where p.status = 'open' and p.visibility = 'public' and ($1::bigint is null or p.id < $1)
-   and ($3::text is null or lower(p.category) = lower($3))
-   and ($4::text[] is null or not exists (
-        select 1 from unnest($4) sought where lower(sought) not in (select lower(s) from unnest(p.skills) s)))
-   and ($5::text is null or p.currency = $5)
-   and ($6::numeric is null or p.budget_max_minor >= $6 * {_units_per_major()})
-   and ($7::numeric is null or p.budget_min_minor <= $7 * {_units_per_major()})
-   and ($8::bigint is null or p.client = $8)
- order by p.id desc limit $2
-"""
-
-
-def _row(found: Any) -> ProjectRow:
+def row_of(found: Any) -> ProjectRow:
+    """The struct of a row of SELECT."""
     fields = dict(found)
     fields["budget_type"] = BudgetType(fields["budget_type"])
     fields["visibility"] = Visibility(fields["visibility"])
@@ -202,28 +242,37 @@ async def create(client_id: int, brief: Brief) -> ProjectRow:
     Raises AmountOutOfBounds for a budget that is not positive, too large or upside down, Invalid for a past deadline.
     """
     guard.in_transaction()
-    low, high = brief.budget_min, brief.budget_max
-    assert low.currency == high.currency, "one project, one currency"
-    if not 0 < low.minor <= high.minor <= MAX_MINOR:
-        most = Money(MAX_MINOR, low.currency)
-        raise AmountOutOfBounds(f"A budget is more than 0 and at most {most}; {low} to {high} is not.")
-    if brief.deadline is not None and brief.deadline < datetime.now(UTC).date():
-        raise Invalid(f"The deadline {brief.deadline} is past.", field="deadline")
-    made = await guard.only(
-        CREATE,
-        client_id,
+    await check_brief(brief)
+    return row_of(await guard.only(CREATE, client_id, *fields_of(brief)))
+
+
+def fields_of(brief: Brief) -> tuple[Any, ...]:
+    """The values of a brief in the order in which CREATE has them."""
+    return (
         brief.title,
         brief.description,
         brief.category,
         brief.skills,
         brief.budget_type.value,
-        low.minor,
-        high.minor,
-        low.currency,
+        brief.budget_min.minor,
+        brief.budget_max.minor,
+        brief.budget_min.currency,
         brief.deadline,
         brief.visibility.value,
     )
-    return _row(made)
+
+
+async def check_brief(brief: Brief, *, old_deadline: date | None = None) -> None:
+    """Refuse a budget that makes no sense, and a deadline that is past unless it was there: what `create` raises."""
+    low, high = brief.budget_min, brief.budget_max
+    assert low.currency == high.currency, "one project, one currency"
+    if not 0 < low.minor <= high.minor <= MAX_MINOR:
+        most = Money(MAX_MINOR, low.currency)
+        raise AmountOutOfBounds(f"A budget is more than 0 and at most {most}; {low} to {high} is not.")
+    if brief.deadline in (None, old_deadline):  # one that has passed since it was written may stay
+        return
+    if brief.deadline < (await business_time.now()).date():
+        raise Invalid(f"The deadline {brief.deadline} is past.", field="deadline")
 
 
 async def publish(project_id: int, *, client_id: int) -> ProjectRow:
@@ -232,9 +281,7 @@ async def publish(project_id: int, *, client_id: int) -> ProjectRow:
     Also TokenInvalid, when the client left meanwhile: whoever leaves closes what is open, and sees no draft.
     """
     await accounts.lock_present(client_id)
-    project = await locked(project_id)
-    if project.client_id != client_id:
-        raise NotFound(f"There is no project {project_id}.")
+    project = await own_locked(project_id, client_id)
     opened = await move(project, ProjectStatus.OPEN)
     await mail.write(
         "project_created",
@@ -247,71 +294,76 @@ async def publish(project_id: int, *, client_id: int) -> ProjectRow:
         budget_max_minor=project.budget_max_minor,
         currency=project.currency,
     )
+    await seek_matches(opened)
     return opened
+
+
+async def seek_matches(project: ProjectRow) -> None:
+    """Have saved searches hear of a project that others find from now on."""
+    if project.visibility is Visibility.PUBLIC:
+        await outbox.enqueue(MatchProject(project_id=project.id))
 
 
 async def locked(project_id: int) -> ProjectRow:
     """The project, locked until the transaction ends, whoever asks. Raises NotFound."""
     await lock(Noun.PROJECT, project_id)
-    return _row(await guard.only(SELECT + "where p.id = $1", project_id))
+    return row_of(await guard.only(SELECT + "where p.id = $1", project_id))
 
 
-async def move(project: ProjectRow, target: ProjectStatus) -> ProjectRow:
-    """Change a locked project's status and tell its room. Raises WrongState when the table does not list the change."""
+async def own_locked(project_id: int, client_id: int) -> ProjectRow:
+    """One's own project, locked until the transaction ends. Raises NotFound for anybody else's."""
+    project = await locked(project_id)
+    if project.client_id != client_id:
+        raise NotFound(f"There is no project {project_id}.")
+    return project
+
+
+async def move(project: ProjectRow, target: ProjectStatus, *, verb: str | None = None) -> ProjectRow:
+    """Change a locked project's status and tell its room.
+
+    Raises WrongState when the table does not list the change, or not by this verb.
+    """
     guard.in_transaction()
-    MACHINE.check(project.status, target)
-    moved = _row(await guard.only(MOVE, project.id, target.value))
-    await outbox.publish(events.ProjectUpdated(project_id=project.id, status=target.value), events.project(project.id))
+    MACHINE.check(project.status, target, verb=verb)
+    moved = row_of(await guard.only(MOVE, project.id, target.value))
+    await tell_room(moved)
     return moved
+
+
+async def tell_room(project: ProjectRow) -> None:
+    """Tell whoever follows a project that it has changed."""
+    changed = events.ProjectUpdated(project_id=project.id, status=project.status.value)
+    await outbox.publish(changed, events.project(project.id))
 
 
 # Queries
 
 
 async def read(project_id: int, *, user_id: int, admin: bool) -> ProjectRow:
-    """The project, if the caller may see it: an open public one, or one they have to do with. Raises NotFound."""
-    found = await guard.row(
-        SELECT + f"where p.id = $1 and ((p.status = 'open' and p.visibility = 'public') or {FOLLOWED})",
-        project_id,
-        user_id,
-        admin,
-    )
+    """The project, if the caller may see it. Raises NotFound.
+
+    It is an open public one, an open one they were asked to, or one they have to do with.
+    """
+    found = await guard.row(READ, project_id, user_id, admin)
     if found is None:
         raise NotFound(f"There is no project {project_id}.")
-    return _row(found)
+    return row_of(found)
 
 
 async def list_open(sought: Sought, *, before: int | None, limit: int) -> list[ProjectRow]:
-    """The newest open public projects that fit, from `before` (an id, exclusive) backwards.
-
-    Category and skills are compared without case; every skill sought must be there.
-    """
-    found = await guard.rows(
-        LIST_OPEN,
-        before,
-        limit,
-        sought.category,
-        sought.skills,
-        sought.currency,
-        sought.budget_min,
-        sought.budget_max,
-        sought.client_id,
-    )
-    return [_row(one) for one in found]
+    """The newest open public projects that fit, from `before` (an id, exclusive) backwards."""
+    position = None if before is None else Position(id=before)
+    asked = near(sought, Sort.NEWEST, position, limit=limit, window=None)
+    ids = [one["id"] for one in await guard.rows(asked.sql, *asked.values)]
+    return [row_of(one) for one in await guard.rows(SELECT + "where p.id = any($1) order by p.id desc", ids)]
 
 
 async def list_own(client_id: int, *, status: ProjectStatus | None, before: int | None, limit: int) -> list[ProjectRow]:
     """A client's own newest projects in any state, or in one, from `before` (an id, exclusive) backwards."""
-    found = await guard.rows(
-        SELECT
-        + """where p.client = $1 and ($2::text is null or p.status = $2) and ($3::bigint is null or p.id < $3)
-             order by p.id desc limit $4""",
-        client_id,
-        status,
-        before,
-        limit,
-    )
-    return [_row(one) for one in found]
+    asked = (client_id, LAST if before is None else before, limit)
+    if status is None:
+        return [row_of(one) for one in await guard.rows(OWN, *asked)]
+    return [row_of(one) for one in await guard.rows(OWN_OF_STATUS, *asked, status.value)]
 
 
 async def may_follow(project_id: int, *, user_id: int, admin: bool) -> bool:

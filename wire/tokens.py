@@ -44,6 +44,7 @@ class Purpose(StrEnum):
     EMAIL_VERIFICATION = "email_verification"
     PASSWORD_RESET = "password_reset"  # noqa: S105  a name, no password
     EMAIL_CHANGE = "email_change"
+    UNSUBSCRIBE = "unsubscribe"
 
 
 class AccessClaims(msgspec.Struct, frozen=True):

@@ -223,3 +223,50 @@ async def test_my_projects_are_narrowed_by_state(app: Litestar) -> None:
 
     assert [one["id"] for one in found["items"]] == [draft.id]
     problem_of(await caller.get("/api/projects/my", params={"status": "lost"}), 422, "invalid")
+
+
+async def test_a_client_edits_closes_cancels_and_deletes_their_own(app: Litestar) -> None:
+    client = await factories.a_client()
+    caller, other = await calling(app, client), await calling(app, await factories.a_client())
+    draft, second = await factories.a_project(client, open=False), await factories.a_project(client, open=False)
+    project = await factories.a_project(client)
+    path = f"/api/projects/{draft.id}"
+
+    async with worlds.unmoved():
+        for method, below in (("PATCH", ""), ("DELETE", ""), ("POST", "/close"), ("POST", "/cancel")):
+            json = {"title": "Mine"} if method == "PATCH" else None
+            problem_of(await other.request(method, path + below, json=json), 404, "not_found")
+        problem_of(await caller.post(f"{path}/close"), 409, "wrong_state")
+        problem_of(await caller.delete(f"/api/projects/{project.id}"), 409, "wrong_state")
+    edited = body_of(
+        await caller.patch(path, json={"currency": "eur", "budget_max": 700.5, "skills": ["Go", "Go"]}), 200
+    )
+    assert (edited["currency"], edited["budget_min"], edited["budget_max"]) == ("EUR", Decimal(500), Decimal("700.50"))
+    assert edited["skills"] == ["Go"]
+    assert body_of(await caller.patch(path, json={}), 200) == edited
+    assert (await caller.delete(path)).status_code == 204
+    problem_of(await caller.get(path), 404, "not_found")
+    assert body_of(await caller.post(f"/api/projects/{second.id}/cancel"), 200)["status"] == "cancelled"
+    assert body_of(await caller.post(f"/api/projects/{project.id}/close"), 200)["status"] == "closed"
+    problem_of(await caller.patch(f"/api/projects/{project.id}", json={"title": "Late"}), 409, "wrong_state")
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"title": " "}, "invalid"),
+        ({"title": None}, "invalid"),
+        ({"description": "nu\x00ll"}, "invalid"),
+        ({"skills": ["two\nlines"]}, "invalid"),
+        ({"status": "open"}, "invalid"),
+        ({"deadline": "2020-01-01"}, "invalid"),
+        ({"budget_max": 1}, "amount_out_of_bounds"),
+        ({"currency": "ZZZ"}, "currency_unsupported"),
+    ],
+)
+async def test_an_edit_that_makes_no_sense_is_422(app: Litestar, changed: dict[str, Any], code: str) -> None:
+    client = await factories.a_client()
+    draft, caller = await factories.a_project(client, open=False), await calling(app, client)
+
+    async with worlds.unmoved():
+        problem_of(await caller.patch(f"/api/projects/{draft.id}", json=changed), 422, code)
