@@ -2,26 +2,33 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from litestar import Router, get, post
-from litestar.params import FromQuery
+from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from api.auth import Asking, role, signed_in
-from api.fields import PathId
+from api.fields import Body, PathId
 from api.idempotency import Once, seen_by
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page
-from models import contracts
+from models import cancellation, completion, contracts
 from models.accounts import Role
 from models.contracts import ContractRow, ContractStatus
+from models.projects import BudgetType
 
 LISTING: Final = "contracts"
 
 
+class Cancellation(Body, frozen=True, kw_only=True):
+    """Why: the other party is told."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+
+
 class ContractOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A contract as its parties see it; the amount is in major units of `currency`."""
+    """A contract as its parties see it; the amount is in major units of `currency`, of an hourly one for an hour."""
 
     id: int
     project_id: int
@@ -34,15 +41,23 @@ class ContractOut(msgspec.Struct, frozen=True, kw_only=True):
     amount: Decimal
     currency: str
     platform_fee_percent: Decimal
+    budget_type: BudgetType
+    hourly_rate: Decimal | None
+    weekly_cap_hours: Decimal | None
+    time_zone: str
     status: ContractStatus
+    is_disputed: bool
     client_signed_at: datetime | None
     freelancer_signed_at: datetime | None
     created_at: datetime
     completed_at: datetime | None
+    cancelled_at: datetime | None
+    cancelled_because: str | None
 
 
 def show(contract: ContractRow) -> ContractOut:
     """The contract as it is answered."""
+    cap = contract.weekly_cap_minutes
     return ContractOut(
         id=contract.id,
         project_id=contract.project_id,
@@ -55,11 +70,18 @@ def show(contract: ContractRow) -> ContractOut:
         amount=contract.amount.major,
         currency=contract.currency,
         platform_fee_percent=Decimal(contract.fee_bp).scaleb(-2),
+        budget_type=contract.budget_type,
+        hourly_rate=contract.amount.major if contract.budget_type is BudgetType.HOURLY else None,
+        weekly_cap_hours=None if cap is None else Decimal(cap) / 60,
+        time_zone=contract.time_zone,
         status=contract.status,
+        is_disputed=contract.is_disputed,
         client_signed_at=contract.client_signed_at,
         freelancer_signed_at=contract.freelancer_signed_at,
         created_at=contract.created_at,
         completed_at=contract.completed_at,
+        cancelled_at=contract.cancelled_at,
+        cancelled_because=contract.cancelled_because,
     )
 
 
@@ -85,9 +107,23 @@ async def sign_contract(contract_id: PathId, caller: Asking, once: Once) -> Cont
     return show(await once(contracts.sign, contract_id, user_id=caller.id, again=seen_by(caller, contracts.read)))
 
 
+@post("/{contract_id:int}/cancel", status_code=HTTP_200_OK, guards=[role(Role.CLIENT, Role.FREELANCER)])
+async def cancel_contract(contract_id: PathId, data: JSONBody[Cancellation], caller: Asking, once: Once) -> ContractOut:
+    """End a contract while no money and no hours hang on it; its project is cancelled with it."""
+    again = seen_by(caller, contracts.read)
+    return show(await once(cancellation.cancel, contract_id, user_id=caller.id, reason=data.reason, again=again))
+
+
+@post("/{contract_id:int}/complete", status_code=HTTP_200_OK, guards=[role(Role.CLIENT)])
+async def complete_contract(contract_id: PathId, caller: Asking, once: Once) -> ContractOut:
+    """End a contract well, once nothing of it is open; both may review each other from then on."""
+    again = seen_by(caller, contracts.read)
+    return show(await once(completion.complete, contract_id, client_id=caller.id, again=again))
+
+
 router = Router(
     "/api/contracts",
-    route_handlers=[list_contracts, read_contract, sign_contract],
+    route_handlers=[list_contracts, read_contract, sign_contract, cancel_contract, complete_contract],
     tags=["contracts"],
     guards=[signed_in],
 )

@@ -12,7 +12,7 @@ from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from api.auth import Asking, role, verified
-from api.fields import PathId
+from api.fields import Amount, Body, PathId
 from api.idempotency import Once
 from api.jobs import JobOut
 from api.waiting import answer
@@ -34,6 +34,12 @@ class Fund(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     payment_method_id: Annotated[str, msgspec.Meta(pattern="^(pm|card|src)_[A-Za-z0-9_]{1,200}(?!\\n)$")] | None = None
     source: Literal["card"] = "card"
+
+
+class Approval(Body, frozen=True, kw_only=True):
+    """How much is approved: the whole, which need not be said. Parts of a milestone cannot be released yet."""
+
+    amount: Amount | None = None
 
 
 class Funding(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,12 +126,19 @@ def _funding(config: Settings) -> Callable[[Any], Awaitable[Funding]]:
     "/{milestone_id:int}/approve",
     status_code=HTTP_200_OK,
     guards=[role(Role.CLIENT), verified],
-    opt={"bodiless": True},
     responses={200: ResponseSpec(Release), 202: ResponseSpec(JobOut)},
 )
-async def approve(milestone_id: PathId, request: Request[Any, Any, Any], caller: Asking, once: Once) -> Response[Any]:
+async def approve(
+    *,
+    milestone_id: PathId,
+    request: Request[Any, Any, Any],
+    caller: Asking,
+    once: Once,
+    data: JSONBody[Approval | None] = None,
+) -> Response[Any]:
     """Release a delivered milestone to its freelancer. Of any number of approvals one releases; the others are 409."""
-    requested = await once.job(releasing.request_release, milestone_id, caller_id=caller.id)
+    amount = data.amount if data else None
+    requested = await once.job(releasing.request_release, milestone_id, caller_id=caller.id, amount=amount)
     return await answer(request, requested, _release)
 
 

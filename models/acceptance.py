@@ -3,30 +3,28 @@
 A module of its own because it stands above proposals, contracts and milestones alike.
 """
 
-from typing import Final
+from decimal import Decimal
 
-from models import contracts, guard, mail, milestones, notifications, projects, proposals
+from models import contracts, guard, mail, milestones, notifications, projects, proposals, rejections
 from models.contracts import ContractRow, Terms
-from models.errors import NotFound
+from models.errors import NotFound, WrongState
 from models.locks import Noun, lock
+from models.money import Money
 from models.notifications import NotificationType
+from models.offers import Stage, weekly_hours_of
 from models.policy import Policy
-from models.projects import ProjectStatus
-from models.proposals import ProposalRow, ProposalStatus, Stage
-
-UNDECIDED: Final = "select id from proposals where project = $1 and status in ('submitted', 'shortlisted')"
-
-RIVALS: Final = proposals.SELECT + f"where o.id <> $2 and o.id in ({UNDECIDED}) order by o.id"
-
-DECIDE: Final = "update proposals set status = $2, decided_at = now() where id = any($1::bigint[])"
+from models.projects import BudgetType, ProjectStatus
+from models.proposals import ProposalRow, ProposalStatus
 
 
-async def accept(proposal_id: int, *, client_id: int, policy: Policy) -> ProposalRow:
+async def accept(proposal_id: int, *, client_id: int, policy: Policy, seen_bid: Decimal | None = None) -> ProposalRow:
     """Take one offer: contract and milestones are made, the project is in progress, every rival is rejected.
 
-    Milestones are the proposal's own, or one of the whole bid. Of two acceptances at once the second finds the
-    project in progress. Raises NotFound unless the project is the caller's, WrongState when it or the proposal is
-    past deciding.
+    The terms are those that stand in the proposal; a counter-offer that is open is void. Milestones are the proposal's
+    own, or one of the whole bid; an hourly contract has none. Of two acceptances at once the second finds the project
+    in progress. `seen_bid` is the bid that the client read, in major units: another one is not taken in its place.
+    Raises NotFound unless the project is the caller's, WrongState when it or the proposal is past deciding, or the bid
+    has changed.
     """
     guard.in_transaction()
     project_id = await guard.value("select project from proposals where id = $1", proposal_id)
@@ -34,22 +32,23 @@ async def accept(proposal_id: int, *, client_id: int, policy: Policy) -> Proposa
     if project is None or project.client_id != client_id:
         raise NotFound(f"There is no proposal {proposal_id}.")
     # Submissions take the project's lock too, so from here on nobody joins the rivals.
-    undecided = await guard.rows(UNDECIDED, project_id)
+    undecided = await guard.rows(rejections.UNDECIDED, project_id)
     await lock(Noun.PROPOSAL, proposal_id, *(one["id"] for one in undecided))
-    chosen = await _reread(proposal_id)
-    rivals = [proposals.row_of(one) for one in await guard.rows(RIVALS, project_id, proposal_id)]
+    chosen = await proposals.reread(proposal_id)
+    if seen_bid is not None and Money.from_major(seen_bid, chosen.currency) != chosen.bid:
+        raise WrongState(f"The bid is {chosen.bid} by now: read the proposal again.")
     await projects.move(project, ProjectStatus.IN_PROGRESS)
-    proposals.MACHINE.check(chosen.status, ProposalStatus.ACCEPTED)
-    await guard.rows(DECIDE, [proposal_id], ProposalStatus.ACCEPTED.value)
+    await proposals.move(chosen, ProposalStatus.ACCEPTED, verb="accept")
     contract = await _make_contract(chosen, policy)
     await _tell_chosen(chosen, contract)
-    for rival in rivals:
-        await _reject(rival)
+    because = f"The client has chosen another proposal for “{project.title}”."
+    await rejections.reject_undecided(project.id, because=because)
     await _mail_parties(contract, proposal_id)
-    return await _reread(proposal_id)
+    return await proposals.reread(proposal_id)
 
 
 async def _make_contract(chosen: ProposalRow, policy: Policy) -> ContractRow:
+    hours = weekly_hours_of(chosen.weekly_hours, chosen.budget_type)
     contract = await contracts.make(
         Terms(
             project_id=chosen.project_id,
@@ -59,29 +58,20 @@ async def _make_contract(chosen: ProposalRow, policy: Policy) -> ContractRow:
             title=chosen.project_title,
             amount=chosen.bid,
             fee_bp=policy.fee_bp,
+            budget_type=chosen.budget_type,
+            weekly_cap_minutes=None if hours is None else hours * 60,
+            time_zone=await guard.value("select time_zone from users where id = $1", chosen.client_id),
         )
     )
+    if contract.budget_type is BudgetType.HOURLY:
+        return contract
     for stage in chosen.stages or [Stage(title=chosen.project_title, amount_minor=chosen.bid_minor)]:
         await milestones.add(contract, stage)
     return contract
 
 
-async def _reject(rival: ProposalRow) -> None:
-    proposals.MACHINE.check(rival.status, ProposalStatus.REJECTED)
-    await guard.rows(DECIDE, [rival.id], ProposalStatus.REJECTED.value)
-    await proposals.publish_change(rival, ProposalStatus.REJECTED)
-    await notifications.tell(
-        rival.freelancer_id,
-        type=NotificationType.PROPOSAL_REJECTED,
-        title="Proposal not chosen",
-        message=f"The client has chosen another proposal for “{rival.project_title}”.",
-        data={"proposal_id": rival.id, "project_id": rival.project_id},
-    )
-
-
 async def _tell_chosen(chosen: ProposalRow, contract: ContractRow) -> None:
     data = {"proposal_id": chosen.id, "project_id": chosen.project_id, "contract_id": contract.id}
-    await proposals.publish_change(chosen, ProposalStatus.ACCEPTED)
     await notifications.tell(
         chosen.freelancer_id,
         type=NotificationType.PROPOSAL_ACCEPTED,
@@ -89,12 +79,14 @@ async def _tell_chosen(chosen: ProposalRow, contract: ContractRow) -> None:
         message=f"{contract.client_name} has accepted your proposal for “{chosen.project_title}”.",
         data=data,
     )
+    hourly = contract.budget_type is BudgetType.HOURLY
+    sum_of = f"at {contract.amount} an hour" if hourly else f"over {contract.amount}"
     for party in (contract.client_id, contract.freelancer_id):
         await notifications.tell(
             party,
             type=NotificationType.CONTRACT_CREATED,
             title="Contract ready to sign",
-            message=f"The contract for “{contract.title}” over {contract.amount} waits for both signatures.",
+            message=f"The contract for “{contract.title}” {sum_of} waits for both signatures.",
             data=data,
         )
 
@@ -109,6 +101,7 @@ async def _mail_parties(contract: ContractRow, proposal_id: int) -> None:
         client_name=contract.client_name,
         amount_minor=contract.amount_minor,
         currency=contract.currency,
+        budget_type=contract.budget_type.value,
     )
     for party in (contract.client_id, contract.freelancer_id):
         await mail.write(
@@ -120,8 +113,5 @@ async def _mail_parties(contract: ContractRow, proposal_id: int) -> None:
             other_name=contract.name_of(contract.other_party(party)),
             amount_minor=contract.amount_minor,
             currency=contract.currency,
+            budget_type=contract.budget_type.value,
         )
-
-
-async def _reread(proposal_id: int) -> ProposalRow:
-    return proposals.row_of(await guard.only(proposals.SELECT + "where o.id = $1", proposal_id))

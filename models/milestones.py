@@ -1,28 +1,32 @@
 """The stages of a contract: what is delivered for which part of the money.
 
-Refuses work before funding and more stages than a contract takes. What moves the money stands in `escrow/`; it changes
-a milestone through `lock_with_contract`, `move` and `complete_contract_if_done` only.
+Refuses work before funding. What a client plans and changes stands in `plans.py`, what silence does in `silence.py`,
+what moves the money in `escrow/`: each changes a milestone through `lock_with_contract`, `move` and
+`complete_contract_if_done` only.
 """
 
-from datetime import date, datetime
-from decimal import Decimal
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from piccolo.columns import BigInt, BigSerial, Date, Text, Timestamptz
+from piccolo.columns import Array, BigInt, BigSerial, Date, Text, Timestamptz
 from piccolo.columns.defaults.timestamptz import TimestamptzNow
 from piccolo.table import Table
 
-from models import contracts, events, guard, mail, notifications, outbox, projects
+from models import completion, contracts, events, guard, mail, notifications, outbox, timers, uploads
 from models.base import Record, restricted
 from models.contracts import Contract, ContractRow, ContractStatus
-from models.errors import AmountOutOfBounds, NotAllowed, NotFound, WrongState
+from models.errors import NotAllowed, NotFound
 from models.locks import Noun, is_held, lock
-from models.money import MAX_MINOR, Money
+from models.money import Money
 from models.notifications import NotificationType
-from models.projects import ProjectStatus
-from models.proposals import MAX_STAGES, Stage
-from models.states import Edge, Machine
+from models.offers import Stage
+from models.projects import BudgetType
+from models.queries import query
+from models.states import Edge, Machine, Part
+from models.timers import TimerKind
+from models.uploads import UploadPurpose
 
 
 class MilestoneStatus(StrEnum):
@@ -32,8 +36,12 @@ class MilestoneStatus(StrEnum):
     FUNDING = "funding"
     FUNDED = "funded"
     SUBMITTED = "submitted"
+    CHANGES_REQUESTED = "changes_requested"
+    DISPUTED = "disputed"
     RELEASING = "releasing"
     RELEASED = "released"
+    SETTLING = "settling"
+    """What is owed to each side is written down (`settlements`) and has not moved yet."""
     CANCELLED = "cancelled"
 
 
@@ -49,34 +57,108 @@ class Milestone(Table, tablename="milestones"):
     due_date = Date(null=True, default=None)
     status = Text(default=MilestoneStatus.PENDING.value)
     delivery_note = Text(null=True, default=None)
+    attachment_ids = Array(base_column=BigInt(), default=list)
+    change_note = Text(null=True, default=None)
     submitted_at = Timestamptz(null=True, default=None)
     created_at = Timestamptz(default=TimestamptzNow())
     updated_at = Timestamptz(default=TimestamptzNow())
 
 
+def _edge(
+    source: MilestoneStatus, target: MilestoneStatus, verb: str, *by: Part, **more: Any
+) -> Edge[MilestoneStatus]:  # both parties hear of each
+    return Edge(source=source, target=target, verb=verb, by=by, events=("milestone_update",), **more)
+
+
+_S = MilestoneStatus
+_UNSETTLED: Final = (_S.FUNDED, _S.SUBMITTED, _S.CHANGES_REQUESTED)
+_ON_HOLD: Final = (*_UNSETTLED, _S.DISPUTED, _S.RELEASING, _S.SETTLING)
+_LET_GO: Final = "the bank let go of a hold before it was captured"
+_DELIVERED: Final[dict[str, Any]] = {
+    "timer": "milestone.approve",
+    "tells": ("milestone_submitted",),
+    "mails": ("milestone_completed",),
+}
+_RELEASED: Final[dict[str, Any]] = {
+    "tells": ("payment_received", "milestone_released"),
+    "mails": ("milestone_completed", "payment_received", "payment_sent"),
+}
+_CHANGES: Final[dict[str, Any]] = {"tells": ("changes_requested",), "mails": ("changes_requested",)}
+_DISPUTE: Final[dict[str, Any]] = {
+    "timer": "dispute.answer",
+    "tells": ("dispute_opened",),
+    "mails": ("dispute_opened",),
+}
+_REFUND: Final[dict[str, Any]] = {
+    "guard": "the client asked; by silence after 7 days",
+    "tells": ("refund_answered",),
+    "mails": ("refund_answered",),
+}
+
 MACHINE: Final = Machine[MilestoneStatus](
     noun="milestone",
+    start=_S.PENDING,
     edges=(
-        Edge(source=MilestoneStatus.PENDING, target=MilestoneStatus.FUNDING, by="client", verb="request_funding"),
-        Edge(source=MilestoneStatus.PENDING, target=MilestoneStatus.CANCELLED, by="client", verb="cancel"),
-        Edge(source=MilestoneStatus.FUNDING, target=MilestoneStatus.FUNDED, by="system", verb="complete_funding"),
-        # The card was declined, or nobody paid in time: the client may try again.
-        Edge(source=MilestoneStatus.FUNDING, target=MilestoneStatus.PENDING, by="system", verb="complete_canceling"),
-        Edge(source=MilestoneStatus.FUNDED, target=MilestoneStatus.SUBMITTED, by="freelancer", verb="submit"),
-        Edge(source=MilestoneStatus.SUBMITTED, target=MilestoneStatus.RELEASING, by="client", verb="request_release"),
-        Edge(source=MilestoneStatus.RELEASING, target=MilestoneStatus.RELEASED, by="system", verb="complete_release"),
-        # The provider refused before any money moved: the client may approve again.
-        Edge(source=MilestoneStatus.RELEASING, target=MilestoneStatus.SUBMITTED, by="system", verb="abandon_release"),
-        # The bank let go of a hold before it was captured: there is no money any more, whatever was done for it.
-        Edge(source=MilestoneStatus.FUNDED, target=MilestoneStatus.PENDING, by="system", verb="lapse"),
-        Edge(source=MilestoneStatus.SUBMITTED, target=MilestoneStatus.PENDING, by="system", verb="lapse"),
-        Edge(source=MilestoneStatus.RELEASING, target=MilestoneStatus.PENDING, by="system", verb="lapse"),
+        _edge(_S.PENDING, _S.FUNDING, "request_funding", Part.CLIENT, guard="the contract is active"),
+        _edge(_S.PENDING, _S.CANCELLED, "cancel", Part.CLIENT, guard="also with its contract, by either party"),
+        _edge(_S.FUNDING, _S.FUNDED, "complete_funding", Part.SYSTEM, tells=("milestone_funded",)),
+        _edge(
+            _S.FUNDING,
+            _S.PENDING,
+            "complete_canceling",
+            Part.SYSTEM,
+            guard="the card was declined, and the client is told; or nobody paid in time",
+            tells=("payment_failed",),
+        ),
+        _edge(_S.FUNDED, _S.SUBMITTED, "submit", Part.FREELANCER, **_DELIVERED),
+        _edge(_S.SUBMITTED, _S.CHANGES_REQUESTED, "request_changes", Part.CLIENT, **_CHANGES),
+        _edge(_S.CHANGES_REQUESTED, _S.SUBMITTED, "submit", Part.FREELANCER, **_DELIVERED),
+        _edge(
+            _S.SUBMITTED,
+            _S.RELEASING,
+            "request_release",
+            Part.CLIENT,
+            Part.SYSTEM,
+            guard="by silence: 14 days after the last delivery",
+        ),
+        _edge(_S.CHANGES_REQUESTED, _S.RELEASING, "request_release", Part.CLIENT),
+        _edge(_S.RELEASING, _S.RELEASED, "complete_release", Part.SYSTEM, **_RELEASED),
+        _edge(
+            _S.RELEASING,
+            _S.SUBMITTED,
+            "abandon_release",
+            Part.SYSTEM,
+            guard="the provider refused before any money moved",
+            timer="milestone.approve",
+            tells=("payment_failed",),
+        ),
+        *(_edge(held, _S.PENDING, "lapse", Part.SYSTEM, guard=_LET_GO, tells=("payment_failed",)) for held in _ON_HOLD),
+        *(_edge(one, _S.DISPUTED, "open_dispute", Part.CLIENT, Part.FREELANCER, **_DISPUTE) for one in _UNSETTLED),
+        *(_edge(one, _S.SETTLING, "accept_refund", Part.FREELANCER, Part.SYSTEM, **_REFUND) for one in _UNSETTLED),
+        _edge(_S.DISPUTED, _S.RELEASING, "settle_dispute", Part.SYSTEM, guard="the whole went to the freelancer"),
+        _edge(
+            _S.DISPUTED,
+            _S.SETTLING,
+            "settle_dispute",
+            Part.SYSTEM,
+            guard="a part or nothing went to the freelancer",
+        ),
     ),
 )
 
+CLOCKS: Final = {
+    TimerKind.MILESTONE_FIRST_REMINDER: timedelta(days=7),
+    TimerKind.MILESTONE_LAST_REMINDER: timedelta(days=12),
+    TimerKind.MILESTONE_APPROVE: timedelta(days=14),
+}
+"""What a client's silence does, and how long after the last delivery. Source: domain.md, states."""
+
+MAX_ATTACHMENTS: Final = 20
+"""Files of one delivery: more is an archive."""
+
 
 class MilestoneRow(Record, frozen=True):
-    """A milestone as the domain passes it around."""
+    """A milestone as the domain passes it around. `approves_at` is when the client's silence approves it."""
 
     id: int
     contract_id: int
@@ -87,7 +169,10 @@ class MilestoneRow(Record, frozen=True):
     due_date: date | None
     status: MilestoneStatus
     delivery_note: str | None
+    attachment_ids: list[int]
+    change_note: str | None
     submitted_at: datetime | None
+    approves_at: datetime | None
     created_at: datetime
 
     @property
@@ -98,7 +183,9 @@ class MilestoneRow(Record, frozen=True):
 
 COLUMNS: Final = """
 m.id, m.contract as contract_id, m.title, m.description, m.amount_minor, m.currency, m.due_date, m.status,
-m.delivery_note, m.submitted_at, m.created_at
+m.delivery_note, m.attachment_ids, m.change_note, m.submitted_at, m.created_at,
+(select t.due_at from timers t
+  where t.kind = 'milestone.approve' and t.subject_id = m.id and t.fired_at is null) as approves_at
 """
 
 SELECT: Final = f"select {COLUMNS} from milestones m "
@@ -116,116 +203,132 @@ values ($1, $2, $3, $4, $5, $6) returning {COLUMNS}
 
 MOVE: Final = f"update milestones as m set status = $2, updated_at = now() where id = $1 returning {COLUMNS}"
 
-DELIVER: Final = "update milestones set delivery_note = $2, submitted_at = now() where id = $1"
+DELIVER: Final = """
+update milestones set delivery_note = $2, attachment_ids = $3, submitted_at = business_now() where id = $1
+returning submitted_at
+"""
 
 IS_DONE: Final = """
 select not exists (select 1 from milestones where contract = $1 and status not in ('released', 'cancelled'))
 """
 
+OF_CONTRACT: Final = query("milestones.of_contract", f"{SEEN} and m.contract = $3 and m.id > $4 order by m.id limit $5")
 
-def _row(found: Any) -> MilestoneRow:
+
+def row_of(found: Any) -> MilestoneRow:
+    """The struct of a row of SELECT."""
     return MilestoneRow(**{**dict(found), "status": MilestoneStatus(found["status"])})
 
 
 # Verbs
 
 
-async def create(
-    contract_id: int, *, client_id: int, title: str, description: str, amount: Decimal, due_date: date | None
-) -> MilestoneRow:
-    """Add a stage to a contract that has not ended; `amount` is in major units of the contract's currency.
-
-    Raises NotFound for a stranger, NotAllowed for the freelancer, WrongState when the contract has ended or is full,
-    AmountOutOfBounds, AmountTooPrecise.
-    """
-    contract = await contracts.locked(contract_id)
-    _check_party(contract, client_id, contract.client_id, f"There is no contract {contract_id}.")
-    if contract.ended:
-        raise WrongState(f"This contract is {contract.status.value}: it takes no milestones.")
-    money = Money.from_major(amount, contract.currency)
-    if not 0 < money.minor <= MAX_MINOR:
-        most = Money(MAX_MINOR, contract.currency)
-        raise AmountOutOfBounds(f"A milestone is more than 0 and at most {most}; {money} is not.", field="amount")
-    if await guard.value("select count(*) from milestones where contract = $1", contract_id) >= MAX_STAGES:
-        raise WrongState(f"Contract {contract_id} has {MAX_STAGES} milestones, as many as a contract takes.")
-    stage = Stage(title=title, amount_minor=money.minor, due_date=due_date)
-    return await add(contract, stage, description=description)
-
-
 async def add(contract: ContractRow, stage: Stage, *, description: str = "") -> MilestoneRow:
     """Write a planned stage as a milestone of a contract that is locked or new, and tell both parties."""
     guard.in_transaction()
-    made = _row(
+    made = row_of(
         await guard.only(
             ADD, contract.id, stage.title, description, stage.amount_minor, contract.currency, stage.due_date
         )
     )
-    await _publish(made, contract)
+    await publish_change(made, contract)
     return made
 
 
-async def submit(milestone_id: int, *, freelancer_id: int, note: str) -> MilestoneRow:
-    """Deliver a funded milestone; its client is asked to approve.
+async def submit(
+    milestone_id: int, *, freelancer_id: int, note: str, attachment_ids: Sequence[int] = ()
+) -> MilestoneRow:
+    """Deliver a funded milestone, or deliver it anew; its client is asked to approve, and silence approves in 14 days.
 
-    Raises NotFound for a stranger, NotAllowed for the client, WrongState unless the milestone is funded.
+    Raises NotFound for a stranger, NotAllowed for the client, WrongState unless the milestone is funded or changes
+    were asked for, UploadNotReady for files that are not one's own good deliverables.
     """
     milestone, contract = await lock_with_contract(milestone_id)
-    _check_party(contract, freelancer_id, contract.freelancer_id, f"There is no milestone {milestone_id}.")
-    if milestone.status is not MilestoneStatus.FUNDED:
-        # Not the table's question alone: a release that was given up leads to `submitted` as well.
-        raise WrongState(f"This milestone is {milestone.status.value}: only a funded one can be delivered.")
-    await guard.rows(DELIVER, milestone_id, note)
-    delivered = await move(milestone, contract, MilestoneStatus.SUBMITTED)
+    check_party(contract, freelancer_id, contract.freelancer_id, f"There is no milestone {milestone_id}.")
+    MACHINE.check(milestone.status, MilestoneStatus.SUBMITTED, verb="submit")
+    files = list(dict.fromkeys(attachment_ids))
+    await uploads.require_ready(files, user_id=freelancer_id, purpose=UploadPurpose.DELIVERABLE)
+    await move(milestone, contract, MilestoneStatus.SUBMITTED, verb="submit")
+    delivered_at = await guard.value(DELIVER, milestone_id, note, files)
+    for kind, silence in CLOCKS.items():
+        await timers.start(kind, milestone_id, delivered_at + silence)
+    delivered = await reread(milestone_id)
     await _ask_for_approval(delivered, contract)
     return delivered
 
 
-async def lock_with_contract(milestone_id: int) -> tuple[MilestoneRow, ContractRow]:
+async def stop_clocks(milestone_id: int) -> None:
+    """The client is silent no more: neither reminders nor approval. With the milestone's lock."""
+    await timers.clear(milestone_id, *CLOCKS)
+
+
+async def lock_with_contract(milestone_id: int, *, completes: bool = False) -> tuple[MilestoneRow, ContractRow]:
     """The milestone and its contract, locked until the transaction ends, whoever asks. Raises NotFound.
 
     The project is locked with them, because the last release completes it; there is one contract per project, so
-    nobody waits longer for it.
+    nobody waits longer for it. What `completes` the contract counts it in the freelancer's account, locked first.
     """
     guard.in_transaction()
     above = await guard.row(
-        "select c.id, c.project from milestones m join contracts c on c.id = m.contract where m.id = $1", milestone_id
+        "select c.id, c.project, c.freelancer from milestones m join contracts c on c.id = m.contract where m.id = $1",
+        milestone_id,
     )
     if above is None:
         raise NotFound(f"There is no milestone {milestone_id}.")
+    if completes:
+        await lock(Noun.ACCOUNT, above["freelancer"])
     await lock(Noun.PROJECT, above["project"])
     contract = await contracts.locked(above["id"])
     await lock(Noun.MILESTONE, milestone_id)
-    return _row(await guard.only(SELECT + "where m.id = $1", milestone_id)), contract
+    return await reread(milestone_id), contract
 
 
-async def move(milestone: MilestoneRow, contract: ContractRow, target: MilestoneStatus) -> MilestoneRow:
-    """Change a locked milestone's status and tell both parties.
+async def reread(milestone_id: int) -> MilestoneRow:
+    """The milestone as it stands in the open transaction."""
+    return row_of(await guard.only(SELECT + "where m.id = $1", milestone_id))
+
+
+async def move(
+    milestone: MilestoneRow, contract: ContractRow, target: MilestoneStatus, *, verb: str | None = None
+) -> MilestoneRow:
+    """Change a locked milestone's status and tell both parties. Whatever answers a delivery stops its clocks.
 
     Raises WrongState when the table does not list the change.
     """
     assert milestone.contract_id == contract.id, f"milestone {milestone.id} is not of contract {contract.id}"
     assert is_held(Noun.MILESTONE, milestone.id), f"milestone {milestone.id} is not locked"
-    MACHINE.check(milestone.status, target)
-    moved = _row(await guard.only(MOVE, milestone.id, target.value))
-    await _publish(moved, contract)
+    MACHINE.check(milestone.status, target, verb=verb)
+    if milestone.status is MilestoneStatus.SUBMITTED:
+        await stop_clocks(milestone.id)
+    moved = row_of(await guard.only(MOVE, milestone.id, target.value))
+    await publish_change(moved, contract)
     return moved
 
 
-async def complete_contract_if_done(contract: ContractRow) -> ContractRow:
-    """Complete the contract and its project when every milestone is released or cancelled; else change nothing.
+async def cancel_pending(contract: ContractRow) -> None:
+    """Cancel what was planned and not paid, with its locked contract."""
+    found = await guard.rows(
+        "select id from milestones where contract = $1 and status = 'pending' order by id", contract.id
+    )
+    await lock(Noun.MILESTONE, *(one["id"] for one in found))
+    for one in found:
+        await move(await reread(one["id"]), contract, MilestoneStatus.CANCELLED, verb="cancel")
 
-    To be called with the locks of `lock_with_contract`.
+
+async def complete_contract_if_done(contract: ContractRow) -> ContractRow:
+    """Complete a fixed contract and its project when every milestone is released or cancelled; else change nothing.
+
+    An hourly one has no milestones, and its end is its client's decision. To be called with the locks of
+    `lock_with_contract`, the account's too.
     """
     assert is_held(Noun.PROJECT, contract.project_id), f"project {contract.project_id} is not locked"
     assert is_held(Noun.CONTRACT, contract.id), f"contract {contract.id} is not locked"
-    if contract.status is not ContractStatus.ACTIVE or not await guard.value(IS_DONE, contract.id):
+    if contract.status is not ContractStatus.ACTIVE or contract.budget_type is BudgetType.HOURLY:
         return contract
-    completed = await contracts.move(contract, ContractStatus.COMPLETED)
-    await projects.move(await projects.locked(contract.project_id), ProjectStatus.COMPLETED)
-    return completed
+    return await completion.finish(contract) if await guard.value(IS_DONE, contract.id) else contract
 
 
-def _check_party(contract: ContractRow, user_id: int, wanted_id: int, unseen: str) -> None:
+def check_party(contract: ContractRow, user_id: int, wanted_id: int, unseen: str) -> None:
     """Whether it is this party's turn; a stranger is told that nothing is there."""
     if user_id == wanted_id:
         return
@@ -234,9 +337,16 @@ def _check_party(contract: ContractRow, user_id: int, wanted_id: int, unseen: st
     raise NotFound(unseen)
 
 
-async def _publish(milestone: MilestoneRow, contract: ContractRow) -> None:
+async def publish_change(milestone: MilestoneRow, contract: ContractRow) -> None:
+    """Tell both parties, and nobody else, how a milestone stands."""
     changed = events.MilestoneUpdated(milestone_id=milestone.id, contract_id=contract.id, status=milestone.status.value)
     await outbox.publish(changed, events.user(contract.client_id), events.user(contract.freelancer_id))
+
+
+def moment_of(milestone: MilestoneRow) -> int:
+    """Which delivery of a milestone something is about, in microseconds: each is mailed about once."""
+    assert milestone.submitted_at is not None, f"milestone {milestone.id} was never delivered"
+    return int(milestone.submitted_at.timestamp() * 1_000_000)
 
 
 async def _ask_for_approval(milestone: MilestoneRow, contract: ContractRow) -> None:
@@ -250,7 +360,7 @@ async def _ask_for_approval(milestone: MilestoneRow, contract: ContractRow) -> N
     await mail.write(
         "milestone_completed",
         to=contract.client_id,
-        about=f"milestone:{milestone.id}",
+        about=f"milestone:{milestone.id}@{moment_of(milestone)}",
         project_title=contract.title,
         contract_id=contract.id,
         milestone_id=milestone.id,
@@ -269,7 +379,7 @@ async def read(milestone_id: int, *, user_id: int, admin: bool) -> MilestoneRow:
     found = await guard.row(SEEN + "and m.id = $3", user_id, admin, milestone_id)
     if found is None:
         raise NotFound(f"There is no milestone {milestone_id}.")
-    return _row(found)
+    return row_of(found)
 
 
 async def list_by_contract(
@@ -279,14 +389,7 @@ async def list_by_contract(
 
     Raises NotFound when the caller may not see the contract.
     """
-    found = await guard.rows(
-        SEEN + "and m.contract = $3 and ($4::bigint is null or m.id > $4) order by m.id limit $5",
-        user_id,
-        admin,
-        contract_id,
-        after,
-        limit,
-    )
+    found = await guard.rows(OF_CONTRACT, user_id, admin, contract_id, after or 0, limit)
     if not found:
         await contracts.read(contract_id, user_id=user_id, admin=admin)
-    return [_row(one) for one in found]
+    return [row_of(one) for one in found]

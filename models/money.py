@@ -68,13 +68,18 @@ class Money(msgspec.Struct, frozen=True):
         return f"{self.major:,} {self.currency}"
 
 
-def fee_of(gross: Money, fee_bp: int) -> Money:
-    """The platform's fee on an amount: basis points, rounded half to even, once, here.
+def share_of(whole: Money, share_bp: int) -> Money:
+    """A part of an amount: basis points, rounded half to even, once, here.
 
-    Rounded to the multiple that the card network takes in this currency, so that fee and net both are one.
+    Rounded to the multiple that the card network takes in this currency, so that the part and the rest both are one.
     """
-    step = STEP_MINOR.get(gross.currency, 1)
-    whole = BASIS_POINTS * step
-    quotient, remainder = divmod(gross.minor * fee_bp, whole)
-    up = 2 * remainder > whole or (2 * remainder == whole and quotient % 2 == 1)
-    return Money((quotient + up) * step, gross.currency)
+    step = STEP_MINOR.get(whole.currency, 1)
+    unit = BASIS_POINTS * step
+    quotient, remainder = divmod(whole.minor * share_bp, unit)
+    up = 2 * remainder > unit or (2 * remainder == unit and quotient % 2 == 1)
+    return Money((quotient + up) * step, whole.currency)
+
+
+def fee_of(gross: Money, fee_bp: int) -> Money:
+    """The platform's fee on an amount, in basis points."""
+    return share_of(gross, fee_bp)

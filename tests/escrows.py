@@ -169,6 +169,8 @@ async def assert_released_once(deal: Deal, stripe: StripeSandbox) -> None:
     assert (await worlds.mailed(client)).count("payment_sent") == 1
     released = [one for one in await heard(client) if one == ("milestone_update", "released")]
     assert released == [("milestone_update", "released")]
+    billed = await guard.rows("select kind, amount_minor from invoices where milestone = $1", deal.milestone_id)
+    assert sorted(tuple(one) for one in billed) == [("fee", FEE), ("work", GROSS)]
     await assert_proven()
 
 

@@ -1,9 +1,19 @@
 """A milestone gets its money: asked for, paid, failed, expired, or lapsed after all."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-from models import guard, milestones, notifications, outbox, payments
+from models import (
+    business_time,
+    guard,
+    mediation,
+    milestones,
+    notifications,
+    outbox,
+    payments,
+    refund_requests,
+    settlements,
+)
 from models.base import Record
 from models.contracts import ContractRow, ContractStatus
 from models.errors import NotFound, RoleNotAllowed, WrongState
@@ -86,12 +96,14 @@ async def request_funding(
                 f"{current.expires_at:%H:%M} UTC, when that payment is given up."
             )
         return FundingRequested(payment_id=current.id, job=await outbox.enqueue(FundMilestone(payment_id=current.id)))
-    await milestones.move(milestone, contract, MilestoneStatus.FUNDING)
-    today = datetime.now(UTC).date()
+    await milestones.move(milestone, contract, MilestoneStatus.FUNDING, verb="request_funding")
+    today = (await business_time.now()).date()
     within = milestone.due_date is not None and milestone.due_date <= today + timedelta(days=policy.hold_days)
     payment_id = await guard.value(
-        """insert into payments (milestone, payer, amount_minor, currency, payment_method_id, rail, status, expires_at)
-           values ($1, $2, $3, $4, $5, $6, 'requested', now() + make_interval(secs => $7)) returning id""",
+        """insert into payments (milestone, payer, amount_minor, currency, payment_method_id, rail, status, created_at,
+                                 expires_at)
+           values ($1, $2, $3, $4, $5, $6, 'requested', business_now(), business_now() + make_interval(secs => $7))
+           returning id""",
         milestone_id,
         caller_id,
         milestone.amount.minor,
@@ -183,7 +195,7 @@ async def complete_funding(payment_id: int, seen: IntentSeen) -> FundingOutcome:
 
 
 async def _fund(contract: ContractRow, milestone: MilestoneRow, payment: PaymentRow) -> None:
-    await milestones.move(milestone, contract, MilestoneStatus.FUNDED)
+    await milestones.move(milestone, contract, MilestoneStatus.FUNDED, verb="complete_funding")
     await notifications.tell(
         contract.freelancer_id,
         type=NotificationType.MILESTONE_FUNDED,
@@ -230,7 +242,7 @@ async def complete_canceling(payment_id: int) -> FundingOutcome:
         code = payment.failure_code or GIVEN_UP[0]
         ended = PaymentStatus.CANCELED if code in GIVEN_UP else PaymentStatus.FAILED
         await payments.set_status(payment, ended, failure=(code, payment.decline_code))
-        await milestones.move(milestone, contract, MilestoneStatus.PENDING)
+        await milestones.move(milestone, contract, MilestoneStatus.PENDING, verb="complete_canceling")
         if ended is PaymentStatus.FAILED:
             await notifications.tell(
                 contract.client_id,
@@ -243,13 +255,20 @@ async def complete_canceling(payment_id: int) -> FundingOutcome:
 
 
 async def lapse(payment_id: int) -> FundingOutcome:
-    """Take back what a hold gave, after the card network let it go: a reversing journal, and both sides are told."""
+    """Take back what a hold gave, after the card network let it go: a reversing journal, and both sides are told.
+
+    What was decided about the money, and has not moved, is void with it.
+    """
     contract, milestone, payment = await _lock_all(payment_id)
     if payment.status is not PaymentStatus.REQUIRES_CAPTURE:
         return await outcome(payment_id)
     await payments.set_status(payment, PaymentStatus.CANCELED, failure=("hold_lapsed", None))
     await guard.rows("update releases set status = 'abandoned' where payment = $1 and status = 'begun'", payment_id)
-    await milestones.move(milestone, contract, MilestoneStatus.PENDING)
+    await milestones.move(milestone, contract, MilestoneStatus.PENDING, verb="lapse")
+    await milestones.stop_clocks(milestone.id)
+    await refund_requests.withdraw_open(milestone.id)
+    await settlements.void(milestone.id)
+    await mediation.lapse(milestone.id)
     for person in (contract.client_id, contract.freelancer_id):
         await notifications.tell(
             person,
@@ -280,17 +299,20 @@ async def complete_securing(payment_id: int, seen: IntentSeen) -> FundingOutcome
 
 
 async def sweep() -> int:
-    """Enqueue a job for every funding past its time and every hold near its end; returns how many."""
+    """Enqueue a job for every funding past its time and every hold near its end; returns how many.
+
+    By the business clock: a sandbox moves its stand-in for Stripe along with it, and holds end there.
+    """
     guard.in_transaction()
     late = await guard.rows(
-        """select id from payments where expires_at < now()
+        """select id from payments where expires_at < business_now()
               and status in ('requested', 'processing', 'requires_action', 'canceling') order by expires_at limit 500"""
     )
     for found in late:
         await outbox.enqueue(ExpireFunding(payment_id=found["id"]), once=hourly("expire", found["id"]))
     held = await guard.rows(
         """select id from payments where status = 'requires_capture'
-              and coalesce(capture_before, created_at + $2) < now() + $1 order by capture_before limit 500""",
+              and coalesce(capture_before, created_at + $2) < business_now() + $1 order by capture_before limit 500""",
         SECURE_BEFORE,
         SHORTEST_HOLD,
     )

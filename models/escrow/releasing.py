@@ -1,12 +1,24 @@
 """A milestone's money goes to its freelancer: asked for, then recorded, once."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Final
 
-from models import guard, mail, milestones, notifications, outbox, payments
+from models import (
+    business_time,
+    guard,
+    invoices,
+    mail,
+    milestones,
+    notifications,
+    outbox,
+    payments,
+    refund_requests,
+    timers,
+)
 from models.base import Record
 from models.contracts import ContractRow
-from models.errors import EscrowUnderfunded, NotFound, RoleNotAllowed
+from models.errors import EscrowUnderfunded, Invalid, NotFound, RoleNotAllowed
 from models.escrow.tables import ReleaseStatus
 from models.jobs import ReleaseMilestone, TransferRelease
 from models.ledger import accounts as ledger_accounts
@@ -16,6 +28,7 @@ from models.money import Money, fee_of
 from models.notifications import NotificationType
 from models.outbox import Enqueued, hourly
 from models.payments import PAID, IntentSeen, PaymentRow, PaymentStatus
+from models.timers import TimerKind
 
 
 class ReleaseRequested(Record, frozen=True):
@@ -85,27 +98,42 @@ async def read(release_id: int) -> ReleaseRow:
     )
 
 
-async def request_release(milestone_id: int, *, caller_id: int) -> ReleaseRequested:
+async def request_release(milestone_id: int, *, caller_id: int, amount: Decimal | None = None) -> ReleaseRequested:
     """Approve a delivered milestone: its amounts are frozen and a job moves the money.
 
-    Of any number of approvals at once one makes the release; the others find the milestone releasing. Raises NotFound
-    for a stranger, RoleNotAllowed for the freelancer, WrongState, EscrowUnderfunded.
+    Of any number of approvals at once one makes the release; the others find the milestone releasing. `amount`, in
+    major units, is the whole when it is named. Raises NotFound for a stranger, RoleNotAllowed for the freelancer,
+    Invalid for a part of it, WrongState, EscrowUnderfunded.
     """
     milestone, contract = await milestones.lock_with_contract(milestone_id)
     if caller_id == contract.freelancer_id:
         raise RoleNotAllowed("Only the client approves a milestone.")
     if caller_id != contract.client_id:
         raise NotFound(f"There is no milestone {milestone_id}.")
-    await milestones.move(milestone, contract, MilestoneStatus.RELEASING)
-    payment = await payments.live_of(milestone_id)
-    held = await balance(ledger_accounts.milestone(milestone_id), milestone.amount.currency)
+    if amount is not None and Money.from_major(amount, milestone.currency) != milestone.amount:
+        raise Invalid(f"A milestone is released as a whole: {milestone.amount}, and not a part of it.", field="amount")
+    # By the verb's name: a dispute that is settled releases too, and is nobody's approval.
+    milestones.MACHINE.check(milestone.status, MilestoneStatus.RELEASING, verb="request_release")
+    return await release_locked(milestone, contract)
+
+
+async def release_locked(milestone: MilestoneRow, contract: ContractRow) -> ReleaseRequested:
+    """Freeze the amounts of a milestone that is locked and may be released, and let a job move the money.
+
+    Whether it may be is the caller's to check, by the name of its verb. An open refund request is withdrawn. Raises
+    EscrowUnderfunded before anything is written, so that a caller may go another way.
+    """
+    payment = await payments.live_of(milestone.id)
+    held = await balance(ledger_accounts.milestone(milestone.id), milestone.amount.currency)
     if payment is None or payment.status not in PAID or held.minor < milestone.amount.minor:
         raise EscrowUnderfunded(f"Escrow holds {held}; the release needs {milestone.amount}.")
+    await milestones.move(milestone, contract, MilestoneStatus.RELEASING)
+    await refund_requests.withdraw_open(milestone.id)
     fee = fee_of(milestone.amount, contract.fee_bp)
     release_id = await guard.value(
         """insert into releases (milestone, payment, gross_minor, fee_minor, net_minor, currency, status)
            values ($1, $2, $3, $4, $5, $6, 'begun') returning id""",
-        milestone_id,
+        milestone.id,
         payment.id,
         milestone.amount.minor,
         fee.minor,
@@ -161,7 +189,7 @@ async def complete_release(release_id: int, captured: IntentSeen, transfer_id: s
     Raises AssertionError when the captured amount is not the release's gross: never a user's mistake.
     """
     unlocked = await read(release_id)
-    milestone, contract = await milestones.lock_with_contract(unlocked.milestone_id)
+    milestone, contract = await milestones.lock_with_contract(unlocked.milestone_id, completes=True)
     payment = await payments.lock(unlocked.payment_id)
     release = await read(release_id)
     if release.status is not ReleaseStatus.BEGUN:
@@ -177,7 +205,7 @@ async def complete_release(release_id: int, captured: IntentSeen, transfer_id: s
         release_id,
         transfer_id,
     )
-    await milestones.move(milestone, contract, MilestoneStatus.RELEASED)
+    await milestones.move(milestone, contract, MilestoneStatus.RELEASED, verb="complete_release")
     await milestones.complete_contract_if_done(contract)
     await _tell(contract, milestone, release, sent=transfer_id is not None)
     payee = ledger_accounts.STRIPE if transfer_id else ledger_accounts.available(contract.freelancer_id)
@@ -193,6 +221,7 @@ async def complete_release(release_id: int, captured: IntentSeen, transfer_id: s
         currency=release.gross.currency,
     )
     assert posted, f"journal release:{release_id} exists though its row says otherwise"
+    await invoices.write(contract, milestone, gross=release.gross, fee=release.fee)
     return await outcome(release_id)
 
 
@@ -261,7 +290,12 @@ async def abandon_release(release_id: int, reason: str) -> ReleaseOutcome:
     release = await read(release_id)
     if release.status is ReleaseStatus.BEGUN:
         await guard.rows("update releases set status = 'abandoned' where id = $1", release_id)
-        await milestones.move(milestone, contract, MilestoneStatus.SUBMITTED)
+        # It waits for its client anew, from now on: also what a dispute decided about and nobody ever delivered.
+        await guard.rows("update milestones set submitted_at = business_now() where id = $1", milestone.id)
+        await milestones.move(milestone, contract, MilestoneStatus.SUBMITTED, verb="abandon_release")
+        # The client's silence counts anew: they learn of this only now.
+        silent_until = await business_time.now() + milestones.CLOCKS[TimerKind.MILESTONE_APPROVE]
+        await timers.start(TimerKind.MILESTONE_APPROVE, milestone.id, silent_until)
         await notifications.tell(
             contract.client_id,
             type=NotificationType.PAYMENT_FAILED,

@@ -25,11 +25,13 @@ CHECKS: Final[dict[str, str]] = {
          where coalesce(b.amount, 0) <> coalesce(p.amount, 0)""",
     "escrow holds what funded milestones say": """
         select 'milestone:' || m.id as subject, m.currency as asset, coalesce(b.amount, 0) as found,
-               case when m.status in ('funded', 'submitted', 'releasing') then m.amount_minor else 0 end as wanted
+               case when m.status in ('funded', 'submitted', 'changes_requested', 'disputed', 'releasing', 'settling')
+                    then m.amount_minor else 0 end as wanted
           from milestones m
           left join balances b on b.account = 'escrow:milestone:' || m.id and b.asset = m.currency
          where coalesce(b.amount, 0)
-               <> case when m.status in ('funded', 'submitted', 'releasing') then m.amount_minor else 0 end""",
+            <> case when m.status in ('funded', 'submitted', 'changes_requested', 'disputed', 'releasing', 'settling')
+                    then m.amount_minor else 0 end""",
     "every paid payment and completed release has its journal": """
         select k.key as subject, '' as asset, 0 as found, 1 as wanted
           from (select 'fund:' || id as key from payments where status in ('requires_capture', 'succeeded')
@@ -37,9 +39,11 @@ CHECKS: Final[dict[str, str]] = {
          where not exists (select 1 from journals j where j.key = k.key)""",
     "every fund and release journal has its row": """
         select j.key as subject, '' as asset, 1 as found, 0 as wanted from journals j
-         where (j.kind = 'fund' and not exists (select 1 from payments p where 'fund:' || p.id = j.key))
-            or (j.kind = 'release' and not exists
-                (select 1 from releases r where 'release:' || r.id = j.key and r.status = 'completed'))""",
+         where j.kind = 'fund' and not exists (select 1 from payments p where 'fund:' || p.id = j.key)
+        union all
+        select j.key, '', 1, 0 from journals j
+         where j.kind = 'release' and not exists
+               (select 1 from releases r where 'release:' || r.id = j.key and r.status = 'completed')""",
     "every release posted what its row says": """
         select 'release:' || r.id as subject, r.currency as asset, coalesce(sum(p.amount), 0) as found,
                r.fee_minor as wanted

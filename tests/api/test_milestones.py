@@ -1,5 +1,6 @@
 """Milestones over HTTP: planning and delivering. Their money has its own tests."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from litestar import Litestar
 from models.milestones import MilestoneStatus
 from tests import factories, worlds
 from tests.api.callers import anonymous, body_of, calling, problem_of
+from tests.models.test_plans import a_file
 
 
 def body(contract_id: int, /, **changed: Any) -> dict[str, Any]:
@@ -82,7 +84,7 @@ async def test_a_funded_milestone_is_delivered(app: Litestar) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [{}, {"note": ""}, {"note": "x" * 5001}, {"note": "\x00"}, {"note": "a", "attachment_ids": [1]}, {"n": 1}]
+    "sent", [{}, {"note": ""}, {"note": "x" * 5001}, {"note": "\x00"}, {"note": "a", "attachment_ids": [0]}, {"n": 1}]
 )
 async def test_a_delivery_that_makes_no_sense_is_422(app: Litestar, sent: dict[str, Any]) -> None:
     hire = await worlds.a_hire()
@@ -112,3 +114,58 @@ async def test_unfunded_work_is_409(app: Litestar) -> None:
     async with worlds.unmoved():
         answer = await freelancer.post(f"/api/milestones/{hire.milestones[0].id}/submit", json={"note": "Early."})
         problem_of(answer, 409, "wrong_state")
+
+
+async def test_a_plan_is_changed_and_dropped_before_it_is_paid(app: Litestar) -> None:
+    hire, other = await worlds.a_hire(), await worlds.a_hire()
+    client, freelancer = await calling(app, hire.client), await calling(app, hire.freelancer)
+    stranger = await calling(app, other.client)
+    path = f"/api/milestones/{hire.milestones[0].id}"
+
+    dated = body_of(await client.patch(path, json={"title": "Polish", "due_date": "2031-01-31"}), 200)
+    priced = body_of(await client.patch(path, json={"amount": 250.5, "description": "Line\nby line."}), 200)
+    cleared = body_of(await client.patch(path, json={"due_date": None, "description": ""}), 200)
+
+    assert (dated["title"], dated["due_date"], dated["amount"]) == ("Polish", "2031-01-31", 1000)
+    assert (priced["amount"], priced["due_date"]) == (Decimal("250.50"), "2031-01-31")
+    assert priced["description"] == "Line\nby line."
+    assert cleared == {**priced, "due_date": None, "description": ""}
+    async with worlds.unmoved():
+        for sent in ({"amount": 0}, {"title": ""}, {"title": None}, {"status": "funded"}, {"due_date": "soon"}):
+            assert (await client.patch(path, json=sent)).status_code == 422
+        for caller, status, code in ((freelancer, 403, "role_not_allowed"), (stranger, 404, "not_found")):
+            problem_of(await caller.patch(path, json={"title": "Mine"}), status, code)
+            problem_of(await caller.post(f"{path}/cancel"), status, code)
+            problem_of(await caller.post(f"{path}/request-changes", json={"note": "More."}), status, code)
+    assert body_of(await client.post(f"{path}/cancel"), 200)["status"] == "cancelled"
+    async with worlds.unmoved():
+        problem_of(await client.patch(path, json={"title": "Again"}), 409, "wrong_state")
+
+
+async def test_a_delivery_with_files_is_given_back_and_comes_again(app: Litestar) -> None:
+    hire = await worlds.a_hire()
+    await factories.walked(hire.milestones[0], MilestoneStatus.FUNDED)
+    client, freelancer = await calling(app, hire.client), await calling(app, hire.freelancer)
+    path = f"/api/milestones/{hire.milestones[0].id}"
+    files = [await a_file(hire.freelancer.id), await a_file(hire.freelancer.id)]
+    unready = await a_file(hire.freelancer.id, status="checking")
+
+    async with worlds.unmoved():
+        problem_of(await client.patch(path, json={"amount": 1}), 409, "wrong_state")
+        problem_of(await client.post(f"{path}/request-changes", json={"note": "Early."}), 409, "wrong_state")
+        sent = {"note": "Done.", "attachment_ids": [unready]}
+        problem_of(await freelancer.post(f"{path}/submit", json=sent), 422, "upload_not_ready")
+    delivered = body_of(await freelancer.post(f"{path}/submit", json={"note": "Done.", "attachment_ids": files}), 200)
+    wanting = body_of(await client.post(f"{path}/request-changes", json={"note": "Bigger.\nBolder."}), 200)
+    again = body_of(await freelancer.post(f"{path}/submit", json={"note": "Bigger."}), 200)
+
+    assert delivered["attachment_ids"] == files
+    assert delivered["approves_at"].endswith("Z")
+    assert (wanting["status"], wanting["change_note"], wanting["approves_at"]) == (
+        "changes_requested",
+        "Bigger.\nBolder.",
+        None,
+    )
+    assert (again["status"], again["attachment_ids"], again["delivery_note"]) == ("submitted", [], "Bigger.")
+    assert again["approves_at"] > delivered["approves_at"]
+    problem_of(await freelancer.post(f"{path}/submit", json={"note": "x", "attachment_ids": [1] * 21}), 422, "invalid")

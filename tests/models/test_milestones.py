@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from models import contracts, guard, milestones, projects
+from models import contracts, guard, milestones, plans, projects
 from models.contracts import ContractRow, ContractStatus
 from models.errors import AmountOutOfBounds, AmountTooPrecise, NotAllowed, NotFound, WrongState
 from models.locks import Noun, is_held
@@ -16,7 +16,7 @@ from tests import factories, worlds
 
 async def created(contract_id: int, client_id: int, amount: str = "250.00") -> MilestoneRow:
     return await guard.commit(
-        milestones.create,
+        plans.create,
         contract_id,
         client_id=client_id,
         title="Polish",
@@ -27,7 +27,7 @@ async def created(contract_id: int, client_id: int, amount: str = "250.00") -> M
 
 
 async def complete(milestone_id: int) -> ContractRow:
-    _, contract = await milestones.lock_with_contract(milestone_id)
+    _, contract = await milestones.lock_with_contract(milestone_id, completes=True)
     return await milestones.complete_contract_if_done(contract)
 
 
@@ -84,7 +84,7 @@ async def test_a_contract_that_has_ended_takes_no_milestones(database: str, stat
 
 
 async def test_a_contract_takes_so_many_milestones(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(milestones, "MAX_STAGES", 2)
+    monkeypatch.setattr(plans, "MAX_STAGES", 2)
     contract = await factories.a_contract()
     await created(contract.id, contract.client_id)
 
@@ -115,7 +115,7 @@ async def test_a_funded_milestone_is_delivered(database: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("status", [one for one in MilestoneStatus if one is not MilestoneStatus.FUNDED])
+@pytest.mark.parametrize("status", [one for one in MilestoneStatus if not MACHINE.may(one, "submit")])
 async def test_nothing_but_a_funded_milestone_is_delivered(database: str, status: MilestoneStatus) -> None:
     hire = await worlds.a_hire()
     milestone = await factories.walked(hire.milestones[0], status)

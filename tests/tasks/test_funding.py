@@ -12,7 +12,7 @@ from models.jobs import ExpireFunding, FundMilestone, JobStatus, SweepEscrow
 from models.queue.views import JobView
 from tasks.gateways import cards
 from tasks.intents import seen
-from tests import worlds
+from tests import clock, worlds
 from tests.escrows import (
     FUND,
     GROSS,
@@ -394,3 +394,23 @@ async def test_a_funding_given_up_after_its_last_attempt_expires(stripe: StripeS
     assert (await perform_now(requested.job.job_id)).error_code == "unreachable"
     assert (await expired(deal)).result["status"] == "canceled"
     await assert_unfunded(deal, "canceled")
+
+
+async def test_a_moved_clock_expires_what_nobody_paid_and_captures_a_hold_before_it_ends(stripe: StripeSandbox):
+    unpaid = await a_deal(stripe)
+    await unpaid.fund()
+    held = await unpaid.another()
+    payment_id = await held.funded()
+    await guard.rows(
+        "update payments set capture_before = business_now() + interval '7 days' where id = $1", payment_id
+    )
+    assert await guard.commit(funding.sweep) == 0
+
+    await clock.ahead(minutes=16)
+    assert await guard.commit(funding.sweep) == 1
+    assert await guard.value("select kind from jobs order by id desc limit 1") == "escrow.expire_funding"
+
+    await guard.rows("update payments set status = 'failed' where id <> $1", payment_id)
+    await clock.ahead(days=5, hours=12)
+    assert await guard.commit(funding.sweep) == 1
+    assert await guard.value("select kind from jobs order by id desc limit 1") == "escrow.secure_hold"
