@@ -1,32 +1,47 @@
-"""One's own account as a person uses it: profile, news, one's data, leaving. And what others see of a person."""
+"""One's own account as a person uses it: profile, one's data, leaving. And what others see of a person."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, Router, delete, get, patch, post, put
+from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from api import proofs
 from api.auth import FRESH, Asking, signed_in
-from api.fields import Body, PathId
+from api.fields import MAX_ID, Body, Currency, PathId
 from api.idempotency import Once
 from api.jobs import JobOut
 from api.requests import visitor_of
 from api.waiting import answer
-from models import accounts, erasure, exports, preferences, profiles
+from models import accounts, erasure, exports, profiles
 from models.accounts import Role
+from models.errors import Invalid
 from models.exports import ExportOutcome
 from models.guard import commit
-from models.preferences import Category, Change
-from models.profiles import MAX_ABOUT_CHARS, MAX_HEADLINE_CHARS, Profile, PublicProfile
+from models.money import Money
+from models.profiles import (
+    MAX_ABOUT_CHARS,
+    MAX_HEADLINE_CHARS,
+    MAX_SKILL_CHARS,
+    MAX_SKILLS,
+    Profile,
+    PublicProfile,
+)
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=accounts.MAX_NAME_CHARS)]
 
 
+Skill = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_SKILL_CHARS)]
+
+
 class ProfileChange(Body, frozen=True):
-    """What one may change of oneself; absent fields stay. `country` null takes it away."""
+    """What one may change of oneself; absent fields stay. `country`, a rate or a picture that is null goes away.
+
+    `skills`, `hourly_rate` with its `rate_currency`, and `is_available` are for freelancers: 403 for anybody else.
+    """
 
     first_name: Name | msgspec.UnsetType = msgspec.UNSET
     last_name: Name | msgspec.UnsetType = msgspec.UNSET
@@ -41,6 +56,38 @@ class ProfileChange(Body, frozen=True):
         Annotated[str, msgspec.Meta(min_length=1, max_length=64, description="IANA", examples=["Europe/Berlin"])]
         | msgspec.UnsetType
     ) = msgspec.UNSET
+    skills: (
+        Annotated[
+            list[Skill], msgspec.Meta(max_length=MAX_SKILLS, description="freelancers only; each once, without case")
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    hourly_rate: (
+        Annotated[
+            Decimal, msgspec.Meta(description="freelancers only; major units, with `rate_currency`", examples=[45.5])
+        ]
+        | msgspec.UnsetType
+        | None
+    ) = msgspec.UNSET
+    rate_currency: Currency | msgspec.UnsetType | None = msgspec.UNSET
+    is_available: Annotated[bool, msgspec.Meta(description="freelancers only")] | msgspec.UnsetType = msgspec.UNSET
+    avatar_upload_id: (
+        Annotated[int, msgspec.Meta(ge=1, le=MAX_ID, description="one's own ready upload of purpose avatar")]
+        | msgspec.UnsetType
+        | None
+    ) = msgspec.UNSET
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that are named, as the domain takes them. Raises Invalid for half a rate."""
+        named = _said(self)
+        rate, currency = (named.pop(name, msgspec.UNSET) for name in ("hourly_rate", "rate_currency"))
+        if type(rate) is not type(currency) and not (isinstance(rate, Decimal) and isinstance(currency, str)):
+            raise Invalid("`hourly_rate` and `rate_currency` are said together, or both null.", field="hourly_rate")
+        if rate is None:
+            named["hourly_rate"] = None
+        elif isinstance(rate, Decimal):
+            named["hourly_rate"] = Money.from_major(rate, str(currency))
+        return named
 
 
 class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,11 +109,19 @@ class ProfileOut(msgspec.Struct, frozen=True, kw_only=True):
     about: str
     country: str | None
     time_zone: str
+    skills: list[str]
+    hourly_rate: Decimal | None
+    rate_currency: str | None
+    is_available: bool | None
+    avatar_upload_id: int | None
     created_at: datetime
 
 
 class PublicProfileOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A profile as others see it."""
+    """A profile as others see it. Skills, a rate in major units of `currency`, and `available` are of freelancers.
+
+    `rating` is the average of the reviews that are shown, null when there are none.
+    """
 
     id: int
     first_name: str
@@ -75,6 +130,14 @@ class PublicProfileOut(msgspec.Struct, frozen=True, kw_only=True):
     headline: str
     about: str
     country: str | None
+    skills: list[str]
+    hourly_rate: Decimal | None
+    currency: str | None
+    available: bool | None
+    avatar_upload_id: int | None
+    rating: Decimal | None
+    review_count: int
+    completed_contracts: int
     created_at: datetime
 
 
@@ -88,32 +151,6 @@ class ExportOut(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class WishChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one wants to hear of a category; what is absent stays."""
-
-    email: bool | msgspec.UnsetType = msgspec.UNSET
-    in_app: bool | msgspec.UnsetType = msgspec.UNSET
-
-
-class WishesChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Wishes by category; a category that is absent stays as it is."""
-
-    categories: dict[Category, WishChange]
-
-
-class WishOut(msgspec.Struct, frozen=True):
-    """How one hears of a category."""
-
-    email: bool
-    in_app: bool
-
-
-class WishesOut(msgspec.Struct, frozen=True):
-    """One's wishes, for every category there is."""
-
-    categories: dict[Category, WishOut]
-
-
 def _said(change: msgspec.Struct) -> dict[str, Any]:
     """The fields that a change names."""
     return {name: held for name, held in msgspec.structs.asdict(change).items() if held is not msgspec.UNSET}
@@ -121,18 +158,53 @@ def _said(change: msgspec.Struct) -> dict[str, Any]:
 
 def show(profile: Profile) -> ProfileOut:
     """A profile as it is answered to its owner."""
-    fields = msgspec.structs.asdict(profile)
-    return ProfileOut(user_type=fields.pop("role"), **fields)
+    rate = profile.hourly_rate
+    return ProfileOut(
+        id=profile.id,
+        email=profile.email,
+        email_verified=profile.email_verified,
+        first_name=profile.first_name,
+        last_name=profile.last_name,
+        user_type=profile.role,
+        headline=profile.headline,
+        about=profile.about,
+        country=profile.country,
+        time_zone=profile.time_zone,
+        skills=profile.skills,
+        hourly_rate=None if rate is None else rate.major,
+        rate_currency=profile.rate_currency,
+        is_available=profile.is_available if profile.role is Role.FREELANCER else None,
+        avatar_upload_id=profile.avatar_upload_id,
+        created_at=profile.created_at,
+    )
 
 
 def show_public(profile: PublicProfile) -> PublicProfileOut:
     """A profile as it is answered to others."""
-    fields = msgspec.structs.asdict(profile)
-    return PublicProfileOut(user_type=fields.pop("role"), **fields)
+    return PublicProfileOut(**public_fields(profile))
 
 
-def _wishes(known: dict[Category, preferences.Wish]) -> WishesOut:
-    return WishesOut({category: WishOut(wish.email, wish.in_app) for category, wish in known.items()})
+def public_fields(profile: PublicProfile) -> dict[str, Any]:
+    """The fields of PublicProfileOut."""
+    rate = profile.hourly_rate
+    return {
+        "id": profile.id,
+        "first_name": profile.first_name,
+        "last_name": profile.last_name,
+        "user_type": profile.role,
+        "headline": profile.headline,
+        "about": profile.about,
+        "country": profile.country,
+        "skills": profile.skills,
+        "hourly_rate": None if rate is None else rate.major,
+        "currency": profile.rate_currency,
+        "available": profile.is_available if profile.role is Role.FREELANCER else None,
+        "avatar_upload_id": profile.avatar_upload_id,
+        "rating": profile.rating,
+        "review_count": profile.rating_count,
+        "completed_contracts": profile.completed_contracts,
+        "created_at": profile.created_at,
+    }
 
 
 @get("/me")
@@ -143,8 +215,8 @@ async def read_profile(caller: Asking) -> ProfileOut:
 
 @patch("/me")
 async def edit_profile(data: JSONBody[ProfileChange], caller: Asking) -> ProfileOut:
-    """Change what one says of oneself."""
-    return show(await commit(profiles.edit, caller.id, **_said(data)))
+    """Change what one says of oneself. 403 when somebody else than a freelancer names what only freelancers have."""
+    return show(await commit(profiles.edit, caller.id, **data.changed()))
 
 
 @get("/{user_id:int}")
@@ -200,19 +272,6 @@ async def download(export_id: PathId, caller: Asking) -> Response[bytes]:
     )
 
 
-@get("/me/notification-preferences")
-async def read_preferences(caller: Asking) -> WishesOut:
-    """How one hears of what, for every category."""
-    return _wishes(await preferences.read(caller.id))
-
-
-@put("/me/notification-preferences")
-async def change_preferences(data: JSONBody[WishesChange], caller: Asking) -> WishesOut:
-    """Change how one hears of what: the categories and channels that are named. Security cannot be switched off."""
-    changes = {category: Change(**_said(wish)) for category, wish in data.categories.items()}
-    return _wishes(await commit(preferences.change, caller.id, changes))
-
-
 router = Router(
     "/api/users",
     route_handlers=[
@@ -223,8 +282,6 @@ router = Router(
         erase,
         export,
         download,
-        read_preferences,
-        change_preferences,
     ],
     guards=[signed_in],
     tags=["users"],

@@ -14,6 +14,7 @@ from models import guard
 from models.accounts import User, lock_present
 from models.base import Record, restricted
 from models.errors import NotFound, Throttled, WrongState
+from models.export_sections import SECTIONS
 from models.jobs import ExportAccount
 from models.outbox import Enqueued, enqueue
 
@@ -60,127 +61,6 @@ class ExportOutcome(Record, frozen=True):
     sha256: str
     expires_at: datetime
 
-
-class Section(Record, frozen=True):
-    """One file of an export: `columns` are those by which its rows belong to a person, $1 is that person's id."""
-
-    columns: tuple[str, ...]
-    sql: str
-
-
-_MINE: Final = "(select id from contracts where client = $1 or freelancer = $1)"
-
-SECTIONS: Final[dict[str, Section]] = {
-    "account": Section(
-        columns=(),
-        sql="""select id, email, first_name, last_name, role, email_verified_at, password_changed_at, headline, about,
-                      country, time_zone, suspended_at, suspended_because, deactivated_at, stripe_customer_id,
-                      stripe_account_id, payouts_ready, created_at from users where id = $1""",
-    ),
-    "sessions": Section(
-        columns=("sessions.user",),
-        sql="""select id, user_agent, ip_address, network, country, city, latitude, longitude, proved_at, created_at,
-                      refreshed_at, revoked_at, revoked_because from sessions where "user" = $1 order by created_at""",
-    ),
-    "sign_ins_begun": Section(
-        columns=("sign_in_tickets.user",),
-        sql="""select methods, risk_score, user_agent, ip_address, country, city, latitude, longitude, attempts,
-                      created_at, used_at from sign_in_tickets where "user" = $1 order by created_at""",
-    ),
-    "security_events": Section(
-        columns=("security_events.user",),
-        sql="""select id, kind, ip_address, network, user_agent, country, city, details, created_at
-                 from security_events where "user" = $1 order by id""",
-    ),
-    "second_factors": Section(
-        columns=("mfa_methods.user",),
-        sql="""select id, method, name, contact, created_at, confirmed_at, last_used_at
-                 from mfa_methods where "user" = $1 order by id""",
-    ),
-    "codes_sent": Section(
-        columns=("security_codes.user",),
-        sql="""select method, purpose, contact, status, created_at, used_at
-                 from security_codes where "user" = $1 order by id""",
-    ),
-    "notification_preferences": Section(
-        columns=("notification_preferences.user",),
-        sql="""select category, email, in_app from notification_preferences where "user" = $1 order by category""",
-    ),
-    "notifications": Section(
-        columns=("notifications.user",),
-        sql="""select id, type, title, message, data, created_at, read_at
-                 from notifications where "user" = $1 order by id""",
-    ),
-    "mails": Section(
-        columns=("mails.user",),
-        sql="""select id, kind, address, context, status, created_at, sent_at
-                 from mails where "user" = $1 order by id""",
-    ),
-    "projects": Section(
-        columns=("projects.client",),
-        sql="""select id, title, description, category, skills, budget_type, budget_min_minor, budget_max_minor,
-                      currency, deadline, visibility, status, created_at, updated_at, published_at
-                 from projects where client = $1 order by id""",
-    ),
-    "proposals": Section(
-        columns=("proposals.freelancer",),
-        sql="""select id, project as project_id, cover_letter, bid_minor, currency, delivery_days, milestones, status,
-                      created_at, decided_at from proposals where freelancer = $1 order by id""",
-    ),
-    "contracts": Section(
-        columns=("contracts.client", "contracts.freelancer"),
-        sql="""select c.id, c.project as project_id, c.proposal as proposal_id,
-                      case when c.client = $1 then 'client' else 'freelancer' end as your_part,
-                      o.first_name || ' ' || o.last_name as other_party, c.title, c.amount_minor, c.currency, c.fee_bp,
-                      c.status, c.client_signed_at, c.freelancer_signed_at, c.created_at, c.completed_at
-                 from contracts c join users o on o.id = case when c.client = $1 then c.freelancer else c.client end
-                where c.client = $1 or c.freelancer = $1 order by c.id""",
-    ),
-    "milestones": Section(
-        columns=(),
-        sql=f"""select id, contract as contract_id, title, description, amount_minor, currency, due_date, status,
-                       delivery_note, submitted_at, created_at, updated_at
-                  from milestones where contract in {_MINE} order by id""",
-    ),
-    "payments": Section(
-        columns=("payments.payer",),
-        sql="""select id, milestone as milestone_id, amount_minor, currency, payment_method_id, rail, status, intent_id,
-                      charge_id, failure_code, decline_code, created_at, updated_at
-                 from payments where payer = $1 order by id""",
-    ),
-    "releases": Section(
-        columns=(),
-        sql=f"""select r.id, r.milestone as milestone_id, r.gross_minor, r.fee_minor, r.net_minor, r.currency, r.status,
-                       r.transfer_id, r.created_at, r.completed_at
-                  from releases r join milestones m on m.id = r.milestone where m.contract in {_MINE} order by r.id""",
-    ),
-    "ledger": Section(
-        columns=(),
-        sql="""select p.journal as journal_id, p.account, p.amount::text as amount, p.asset, j.kind, j.subject,
-                      j.effective_at from postings p join journals j on j.id = p.journal
-                where p.account like 'user:' || $1::bigint || ':%' order by p.id""",
-    ),
-    "exports": Section(
-        columns=("exports.user",),
-        sql="""select id, octet_length(content) as size_bytes, sha256, created_at, ready_at, expires_at
-                 from exports where "user" = $1 order by id""",
-    ),
-    "powers_used": Section(
-        columns=("audit_log.actor_id",),
-        sql="""select at, action, subject_kind, subject_id from audit_log where actor_id = $1 order by id""",
-    ),
-}
-"""What an export has, one JSON file each, in this order. Secrets (hashes, sealed texts, codes) are in none."""
-
-LEFT_OUT: Final[dict[str, str]] = {
-    "backup_codes.user": "hashes of secrets; how many are left is told by GET /api/auth/2fa/status",
-    "passkey_challenges.user": "random bytes that were signed or not, kept for a day",
-    "idempotency_keys.user_id": "fingerprints of requests, kept for two days",
-    "standing_changes.user_id": "a number that tells processes to look again, kept for a day",
-    "jobs.caller_id": "ids of what is in the other files, and how our machines fared with them",
-    "queue_pauses.paused_by": "a switch of the machinery that an admin pressed; the audit log has it",
-}
-"""Columns that name a person and are in no export, each with its reason; a test finds one that is in neither list."""
 
 # Measured before it is built: a value of a gigabyte would be the server's trouble and then ours.
 GATHER: Final = """

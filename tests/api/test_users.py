@@ -3,6 +3,7 @@
 import asyncio
 import io
 import zipfile
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests import factories
 from tests.api.callers import anonymous, body_of, calling, problem_of
 from tests.api.conftest import PASSWORD, SignedIn
 from tests.performing import perform_now
+from tests.uploading import an_upload
 
 PROOF = {"password": PASSWORD}
 SAID: dict[str, Any] = {
@@ -26,6 +28,11 @@ SAID: dict[str, Any] = {
     "country": "PK",
     "time_zone": "Asia/Karachi",
 }
+WORK = ("skills", "hourly_rate", "rate_currency", "is_available", "avatar_upload_id")
+SEEN_WORK = (
+    "skills", "hourly_rate", "currency", "available", "avatar_upload_id", "rating", "review_count",
+    "completed_contracts",
+)  # fmt: skip
 
 
 async def remove(who: httpx.AsyncClient, body: Any = PROOF) -> httpx.Response:
@@ -41,7 +48,7 @@ async def test_a_profile_is_read_and_changed_by_its_owner(app: Litestar) -> None
     assert {name: edited[name] for name in SAID} == SAID
     assert (edited["id"], edited["email"], edited["user_type"]) == (person.id, person.email, "freelancer")
     assert edited["email_verified"] is True
-    assert set(edited) == {*SAID, "id", "email", "email_verified", "user_type", "created_at"}
+    assert set(edited) == {*SAID, *WORK, "id", "email", "email_verified", "user_type", "created_at"}
     assert body_of(await caller.get("/api/users/me"), 200) == edited
     cleared = body_of(await caller.patch("/api/users/me", json={"country": None, "headline": "", "about": ""}), 200)
     assert (cleared["country"], cleared["headline"], cleared["about"]) == (None, "", "")
@@ -85,6 +92,74 @@ async def test_what_a_profile_does_not_take_changes_nothing(app: Litestar, body:
     assert await guard.only("select * from users") == before
 
 
+async def test_a_freelancer_offers_skills_a_rate_and_time_and_others_see_them(app: Litestar) -> None:
+    person = await factories.a_freelancer()
+    picture = await an_upload(person, purpose="avatar")
+    caller, other = await calling(app, person), await calling(app, await factories.a_client())
+    said = {"skills": [" Python ", "python", "SQL"], "hourly_rate": 45.5, "rate_currency": "eur"}
+
+    edited = body_of(await caller.patch("/api/users/me", json={**said, "avatar_upload_id": picture}), 200)
+
+    assert (edited["skills"], edited["hourly_rate"], edited["rate_currency"]) == (
+        ["Python", "SQL"],
+        Decimal("45.50"),
+        "EUR",
+    )
+    assert (edited["is_available"], edited["avatar_upload_id"]) == (True, picture)
+    seen = body_of(await other.get(f"/api/users/{person.id}"), 200)
+    assert {name: seen[name] for name in SEEN_WORK} == {
+        "skills": ["Python", "SQL"], "hourly_rate": Decimal("45.50"), "currency": "EUR", "available": True,
+        "avatar_upload_id": picture, "rating": None, "review_count": 0, "completed_contracts": 0,
+    }  # fmt: skip
+    gone = {"hourly_rate": None, "rate_currency": None, "avatar_upload_id": None, "is_available": False, "skills": []}
+    assert {
+        name: held
+        for name, held in body_of(await caller.patch("/api/users/me", json=gone), 200).items()
+        if name in gone
+    } == gone
+
+
+async def test_what_a_freelancer_cannot_say_is_refused_and_changes_nothing(app: Litestar) -> None:
+    caller = await calling(app, await factories.a_freelancer())
+    before = await guard.only("select * from users")
+
+    for body, code in (
+        ({"skills": ["x" * 61]}, "invalid"),
+        ({"skills": [" "]}, "invalid"),
+        ({"skills": None}, "invalid"),
+        ({"skills": [f"skill {n}" for n in range(51)]}, "invalid"),
+        ({"hourly_rate": 10}, "invalid"),
+        ({"hourly_rate": None}, "invalid"),
+        ({"rate_currency": "USD"}, "invalid"),
+        ({"hourly_rate": None, "rate_currency": "USD"}, "invalid"),
+        ({"hourly_rate": 10, "rate_currency": None}, "invalid"),
+        ({"hourly_rate": 10, "rate_currency": "US"}, "invalid"),
+        ({"is_available": None}, "invalid"),
+        ({"avatar_upload_id": 0}, "invalid"),
+        ({"rating_sum": 5}, "invalid"),
+        ({"hourly_rate": 0, "rate_currency": "USD"}, "amount_out_of_bounds"),
+        ({"hourly_rate": 1.001, "rate_currency": "USD"}, "amount_too_precise"),
+        ({"hourly_rate": 1, "rate_currency": "ZZZ"}, "currency_unsupported"),
+        ({"avatar_upload_id": 999_999}, "upload_not_ready"),
+    ):
+        problem_of(await caller.patch("/api/users/me", json=body), 422, code)
+
+    assert await guard.only("select * from users") == before
+
+
+async def test_a_client_has_a_picture_and_nothing_that_freelancers_have(app: Litestar) -> None:
+    person = await factories.a_client()
+    picture = await an_upload(person, purpose="avatar")
+    caller = await calling(app, person)
+
+    edited = body_of(await caller.patch("/api/users/me", json={"avatar_upload_id": picture}), 200)
+
+    assert (edited["avatar_upload_id"], edited["skills"], edited["is_available"]) == (picture, [], None)
+    assert body_of(await caller.get(f"/api/users/{person.id}"), 200)["available"] is None
+    for body in ({"skills": ["Go"]}, {"hourly_rate": 5, "rate_currency": "USD"}, {"is_available": True}):
+        problem_of(await caller.patch("/api/users/me", json=body), 403, "role_not_allowed")
+
+
 async def test_others_see_a_name_and_no_address(app: Litestar) -> None:
     person, other = await factories.a_freelancer(), await factories.a_client()
     await (await calling(app, person)).patch("/api/users/me", json=SAID)
@@ -95,7 +170,7 @@ async def test_others_see_a_name_and_no_address(app: Litestar) -> None:
     assert {name: seen.pop(name) for name in SAID if name != "time_zone"} == {
         name: held for name, held in SAID.items() if name != "time_zone"
     }
-    assert set(seen) == {"id", "user_type", "created_at"}
+    assert set(seen) == {*SEEN_WORK, "id", "user_type", "created_at"}
     for state in ("suspended_at", "deactivated_at", "erased_at"):
         await guard.rows(f"update users set {state} = now() where id = $1", person.id)
         problem_of(await caller.get(f"/api/users/{person.id}"), 404, "not_found")
@@ -119,51 +194,6 @@ async def test_who_does_not_say_who_they_are_gets_nothing(app: Litestar) -> None
         ("PUT", "/api/users/me/notification-preferences"),
     ]:
         problem_of(await nobody.request(method, path), 401, "token_invalid")
-
-
-# Wishes
-
-
-PREFERENCES = "/api/users/me/notification-preferences"
-
-
-async def test_wishes_are_all_yes_and_change_one_by_one(app: Litestar) -> None:
-    caller = await calling(app, await factories.a_client())
-    every = ("security", "projects", "proposals", "contracts", "payments", "messages", "reviews")
-    yes = {category: {"email": True, "in_app": True} for category in every}
-
-    assert body_of(await caller.get(PREFERENCES), 200) == {"categories": yes}
-    body = {"categories": {"projects": {"email": False}, "reviews": {"email": False, "in_app": False}, "messages": {}}}
-    changed = body_of(await caller.put(PREFERENCES, json=body), 200)
-
-    assert changed["categories"] == yes | {
-        "projects": {"email": False, "in_app": True},
-        "reviews": {"email": False, "in_app": False},
-    }
-    assert body_of(await caller.get(PREFERENCES), 200) == changed
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"categories": {"security": {"email": False}}},
-        {"categories": {"security": {"in_app": False}, "projects": {"email": False}}},
-        {"categories": {"gossip": {"email": False}}},
-        {"categories": {"projects": {"sms": False}}},
-        {"categories": {"projects": {"email": None}}},
-        {"categories": {"projects": {"email": "no"}}},
-        {"categories": []},
-        {"user_id": 1, "categories": {}},
-        {},
-    ],
-    ids=str,
-)
-async def test_a_wish_that_makes_no_sense_changes_nothing(app: Litestar, body: Any) -> None:
-    caller = await calling(app, await factories.a_client())
-
-    problem_of(await caller.put(PREFERENCES, json=body), 422, "invalid")
-
-    assert await guard.value("select count(*) from notification_preferences") == 0
 
 
 # One's data

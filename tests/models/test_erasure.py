@@ -9,10 +9,10 @@ from models import accounts, contracts, erasure, guard, projects
 from models.accounts import Role
 from models.contracts import ContractRow
 from models.errors import AccountInUse, WrongState
-from models.mail import MailKind
+from models.letters import MailKind
 from models.projects import Sought
-from tests import factories
-from tests.leaving import AGENT, IP, NEW_ADDRESS, PHONE, VISITOR, ended, zelda
+from tests import factories, worlds
+from tests.leaving import AGENT, IP, NEW_ADDRESS, PHONE, VISITOR, dealt, ended, zelda
 
 # Every column of every table as text. Partitions are read through their parents.
 COLUMNS = """
@@ -38,7 +38,12 @@ async def occurrences(*sought: str) -> set[str]:
 
 async def counts() -> dict[str, int]:
     """How many rows each table has that others or the books need."""
-    kept = ("users", "contracts", "milestones", "payments", "releases", "journals", "postings", "proposals", "projects")
+    kept = (
+        "users", "contracts", "milestones", "payments", "releases", "journals", "postings", "proposals", "projects",
+        "reviews", "disputes", "dispute_evidence", "refund_requests", "settlements", "time_entries", "time_weeks",
+        "messages", "conversations", "invoices", "support_tickets", "support_replies", "counter_offers",
+        "project_invitations",
+    )  # fmt: skip
     return {table: await guard.value(f"select count(*) from {table}") for table in kept}
 
 
@@ -54,9 +59,16 @@ async def test_nothing_of_an_erased_person_is_found_anywhere(database: str) -> N
     contract = await a_past_contract(client=client, freelancer=person)
     await factories.a_proposal(await factories.a_project(client), person)
     await guard.rows("update proposals set cover_letter = 'Zelda here.' where id <> $1", contract.proposal_id)
+    await dealt(contract, person)
+    # Her client asked her in, and a second one heard of her in a chat.
+    await guard.rows("update project_invitations set message = 'Please.'")
+    await guard.rows(
+        "update users set skills = '{Zeldaing}', hourly_rate_minor = 1, rate_currency = 'USD' where id = $1", person.id
+    )
     sought = ("zelda", "zimmer", person.email, PHONE, IP, NEW_ADDRESS, AGENT)
     before, places = await counts(), await occurrences(*sought)
     assert {"users.email", "sessions.ip_address", "mails.context", "notifications.message", "events.payload"} <= places
+    assert {"portfolio_items.title", "saved_searches.name", "uploads.filename", "support_replies.message"} <= places
 
     await guard.commit(erasure.erase, person.id)
 
@@ -64,6 +76,119 @@ async def test_nothing_of_an_erased_person_is_found_anywhere(database: str) -> N
     assert await counts() == before
     # Not even sealed or hashed.
     assert await occurrences("hash-of", "sealed-") == set()
+
+
+async def test_what_others_own_too_stays_and_what_one_kept_alone_goes(database: str) -> None:
+    person = await zelda()
+    contract = await a_past_contract(freelancer=person)
+    await dealt(contract, person)
+
+    await guard.commit(erasure.erase, person.id)
+
+    for gone in ("saved_searches", "saved_search_matches", "favorites", "portfolio_items", "user_blocks"):
+        assert await guard.value(f"select count(*) from {gone}") == 0
+    assert [one["content"] for one in await guard.rows("select content from messages order by seq")] == [
+        "Message 1", "Message 2",
+    ]  # fmt: skip
+    assert await guard.value("select seller_name from invoices") == "A seller"
+    files = await guard.rows("select purpose, filename from uploads order by 1")
+    assert [tuple(one) for one in files] == [("deliverable", "file.png"), ("evidence", "file.pdf")]
+    assert {one["comment"] for one in await guard.rows("select comment from reviews")} == {
+        "Mine, hidden", "Theirs, hidden",
+    }  # fmt: skip
+
+
+async def test_a_name_is_forgotten_in_what_was_told_of_invitations_proposals_chats_and_reviews(database: str) -> None:
+    from models import mail, notifications
+    from models.notifications import NotificationType
+
+    client = await factories.a_person(Role.CLIENT, first_name="Quentin", last_name="Quast")
+    freelancer = await factories.a_freelancer()
+    contract = await a_past_contract(client=client, freelancer=freelancer)
+    proposal = await factories.a_proposal(await factories.a_project(client), freelancer)
+    await dealt(contract, client)
+    chat = await guard.value("select id from conversations")
+    about: dict[str, Any] = {"to": freelancer.id, "project_title": "A shop"}
+    money: dict[str, Any] = {"bid_minor": 1, "currency": "USD", "delivery_days": 1}
+    ids = {"project_id": proposal.project_id, "proposal_id": proposal.id}
+
+    async def tell() -> None:
+        await mail.write(
+            "invitation_received", about="i:1", project_id=contract.project_id, client_name="Quentin Quast", **about
+        )
+        await mail.write("counter_offer_received", about="c:1", other_name="Quentin Quast", **ids, **money, **about)
+        await mail.write(
+            "review_received", about="r:1", contract_id=contract.id, review_id=1, reviewer_name="Quentin Quast",
+            rating=5, **about,
+        )  # fmt: skip
+        await mail.write(
+            "message_received",
+            to=freelancer.id,
+            about="m:1",
+            conversation_id=chat,
+            sender_name="Quentin Quast",
+            unread=1,
+        )
+        for data in (ids, {"conversation_id": chat}, {"project_id": contract.project_id}, {"contract_id": contract.id}):
+            await notifications.tell(
+                freelancer.id,
+                type=NotificationType.REVIEW_RECEIVED,
+                title="New",
+                message="Of Quentin Quast.",
+                data=data,
+            )
+
+    await guard.commit(tell)
+    await guard.rows("update project_invitations set message = 'Quentin asks'")
+    assert {"mails.context", "notifications.message", "project_invitations.message"} <= await occurrences("quentin")
+
+    await guard.commit(erasure.erase, client.id)
+
+    assert await occurrences("quentin", "quast") == set()
+    assert "Of Deleted user." in {one["message"] for one in await guard.rows("select message from notifications")}
+
+
+async def test_who_proposed_to_somebody_who_left_is_answered(database: str) -> None:
+    client = await factories.a_client()
+    first, second = await factories.a_project(client), await factories.a_project(client)
+    # Offers for both in turn, so that their numbers are interleaved.
+    offers = [await factories.a_proposal(project) for project in (first, second, first, second)]
+    await guard.rows("update proposals set status = 'shortlisted' where id = $1", offers[2].id)
+    await guard.rows("update proposals set status = 'withdrawn' where id = $1", offers[3].id)
+    await guard.rows(
+        """insert into counter_offers (proposal, author, bid_minor, delivery_days, message)
+           values ($1, $2, 5, 5, 'Less')""",
+        offers[0].id,
+        client.id,
+    )
+
+    await guard.commit(erasure.deactivate, client.id)
+
+    status = {one["id"]: one["status"] for one in await guard.rows("select id, status from proposals")}
+    assert [status[one.id] for one in offers] == ["rejected", "rejected", "rejected", "withdrawn"]
+    for offer in offers[:3]:
+        assert (await worlds.told(offer.freelancer_id))[-1] == "proposal_rejected"
+        last = (await worlds.heard(f"user:{offer.freelancer_id}"))[-2]
+        assert last == (
+            "proposal_update",
+            {"proposal_id": offer.id, "project_id": offer.project_id, "status": "rejected"},
+        )
+    assert await worlds.told(offers[3].freelancer_id) == []
+    assert await guard.value("select status from counter_offers") == "superseded"
+
+
+async def test_terms_for_an_offer_of_who_left_are_withdrawn_with_it(database: str) -> None:
+    proposal = await factories.a_proposal()
+    await guard.rows(
+        """insert into counter_offers (proposal, author, bid_minor, delivery_days, message)
+           values ($1, $2, 5, 5, 'Less')""",
+        proposal.id,
+        proposal.client_id,
+    )
+
+    await guard.commit(erasure.deactivate, proposal.freelancer_id)
+
+    assert await guard.value("select status from counter_offers") == "withdrawn"
 
 
 async def test_nothing_of_an_erased_client_is_found_anywhere(database: str) -> None:
@@ -149,6 +274,27 @@ IN_USE = {
              from milestones m join contracts c on c.id = m.contract""",
         "payments that have not ended: 1",
     ),
+    "work that is contested": ("update milestones set status = 'disputed'", "milestones with money on them: 1"),
+    "a dispute": (
+        """insert into disputes (milestone, opener, other_party, reason, description, status)
+           select m.id, c.client, c.freelancer, 'late', '.', 'resolved'
+             from milestones m join contracts c on c.id = m.contract""",
+        "disputes that are not closed: 1",
+    ),
+    "a week": (
+        """insert into time_weeks (contract, monday, status) select id, '2026-11-16', 'in_review' from contracts""",
+        "weeks in review: 1",
+    ),
+    "a refund request": (
+        """insert into refund_requests (milestone, client, amount_minor, currency, reason)
+           select m.id, c.client, 1, 'USD', '.' from milestones m join contracts c on c.id = m.contract""",
+        "refund requests without an answer: 1",
+    ),
+    "a settlement": (
+        """insert into settlements (milestone, cause, cause_id, freelancer_minor, client_minor, currency)
+           select id, 'dispute', 1, 1, 1, 'USD' from milestones""",
+        "settlements whose money has not moved: 1",
+    ),
     "a release": (
         """with paid as (
                insert into payments (milestone, payer, amount_minor, currency, payment_method_id, status, expires_at)
@@ -161,21 +307,16 @@ IN_USE = {
 }
 
 
-@pytest.mark.parametrize("party", ["client", "freelancer"])
-@pytest.mark.parametrize("verb", [erasure.deactivate, erasure.erase])
 @pytest.mark.parametrize("case", list(IN_USE))
-async def test_nobody_leaves_while_something_is_under_way(database: str, case: str, verb: Any, party: str) -> None:
+async def test_nobody_leaves_while_something_is_under_way(database: str, case: str) -> None:
     contract = await a_past_contract()
     sql, words = IN_USE[case]
     await guard.rows(sql)
-    leaving = contract.client_id if party == "client" else contract.freelancer_id
-    before = await guard.only("select * from users where id = $1", leaving)
 
-    with pytest.raises(AccountInUse) as refusal:
-        await guard.commit(verb, leaving)
-
-    assert words in refusal.value.detail
-    assert await guard.only("select * from users where id = $1", leaving) == before
+    for leaving in (contract.client_id, contract.freelancer_id):
+        for verb in (erasure.deactivate, erasure.erase):
+            async with worlds.refused(AccountInUse, words):
+                await guard.commit(verb, leaving)
     assert await guard.value("select count(*) from audit_log") == 0
 
 

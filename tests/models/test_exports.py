@@ -8,9 +8,10 @@ import pytest
 
 from models import exports, guard
 from models.errors import NotFound, Throttled, WrongState
-from models.exports import LEFT_OUT, SECTIONS, ExportRequested
+from models.export_sections import LEFT_OUT, SECTIONS
+from models.exports import ExportRequested
 from tests import factories
-from tests.leaving import IP, NEW_ADDRESS, PHONE, ended, zelda
+from tests.leaving import IP, NEW_ADDRESS, PHONE, dealt, ended, zelda
 
 # Every column that refers to a user, by key or by name; of a partitioned table the parent speaks.
 REFERRING = """
@@ -49,6 +50,7 @@ async def test_an_export_has_everything_of_its_person(database: str) -> None:
     person = await zelda()
     contract = await factories.a_contract(freelancer=person)
     await ended(contract)
+    await dealt(contract, person)
 
     found = await gathered(person.id)
 
@@ -62,6 +64,43 @@ async def test_an_export_has_everything_of_its_person(database: str) -> None:
     assert found["contracts"][0]["your_part"] == "freelancer"
     assert found["contracts"][0]["other_party"] == "Clara Client"
     assert found["account"][0]["created_at"].endswith("+00:00")
+    assert [(one["yours"], one["content"]) for one in found["messages"]] == [(True, "Message 1"), (False, "Message 2")]
+    assert found["conversations"][0]["other_person"] == "Clara Client"
+    assert [one["freelancer_id"] for one in found["favorites"]] == [contract.client_id]
+
+
+async def test_an_export_does_not_tell_whether_the_other_one_has_written(database: str) -> None:
+    person = await zelda()
+    contract = await factories.a_contract(freelancer=person)
+    await ended(contract)
+    await dealt(contract, person)
+
+    assert [one["comment"] for one in (await gathered(person.id))["reviews"]] == ["Mine, hidden"]
+    await guard.rows("update reviews set status = 'shown'")
+    assert [one["yours"] for one in (await gathered(person.id))["reviews"]] == [True, False]
+
+
+async def test_what_two_had_in_common_is_in_both_exports_and_what_one_kept_in_one(database: str) -> None:
+    person = await zelda()
+    contract = await factories.a_contract(freelancer=person)
+    await ended(contract)
+    await dealt(contract, person)
+    await guard.rows("update messages set deleted_at = now() where seq = 1")
+
+    found = await gathered(contract.client_id)
+
+    assert [one["content"] for one in found["messages"]] == [None, "Message 2"]
+    common = ("counter_offers", "invitations", "refund_requests", "settlements", "time_weeks", "time_entries",
+              "disputes", "conversations", "messages", "invoices", "contracts", "milestones")  # fmt: skip
+    alone = ("saved_searches", "saved_search_matches", "portfolio", "uploads", "dispute_evidence", "blocks",
+             "support_tickets", "support_replies")  # fmt: skip
+    assert {name: bool(found[name]) for name in (*common, *alone)} == dict.fromkeys(common, True) | dict.fromkeys(
+        alone, False
+    )
+    assert [one["freelancer_id"] for one in found["favorites"]] == [person.id]
+    text = json.dumps(found)
+    assert person.email not in text
+    assert "Zelda seeks" not in text
 
 
 async def test_an_export_has_no_secret_and_nothing_of_anybody_else(database: str) -> None:
@@ -74,7 +113,7 @@ async def test_an_export_has_no_secret_and_nothing_of_anybody_else(database: str
 
     text = json.dumps(await gathered(person.id))
 
-    for secret in ("hash-of-zelda", "sealed", "hash-of-a-code", "password_hash", "content"):
+    for secret in ("hash-of-zelda", "sealed", "hash-of-a-code", "password_hash", '"content":'):
         assert secret not in text
     for private in (client.email, "198.51.100.9", "in private", "Frida"):
         assert private not in text

@@ -1,12 +1,15 @@
 """Profiles: what is said of oneself, checked; and what others see, which is less."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from models import guard, profiles
-from models.errors import Invalid, NotFound
-from tests import factories
+from models.errors import AmountOutOfBounds, DomainError, Invalid, NotFound, RoleNotAllowed, UploadNotReady
+from models.money import MAX_MINOR, Money
+from tests import factories, worlds
+from tests.uploading import an_upload
 
 SAID: dict[str, Any] = {
     "first_name": "Zoë",
@@ -61,6 +64,76 @@ async def test_what_makes_no_sense_is_refused_by_its_field_and_changes_nothing(
     assert await profiles.read_own(person.id) == before
 
 
+async def test_a_freelancer_says_what_they_can_what_it_costs_and_whether_they_have_time(database: str) -> None:
+    person = await factories.a_freelancer()
+    picture = await an_upload(person, purpose="avatar")
+
+    edited = await guard.commit(
+        profiles.edit,
+        person.id,
+        skills=["Python", "Café", "python", "PYTHON", "SQL"],
+        hourly_rate=Money(4550, "EUR"),
+        is_available=False,
+        avatar_upload_id=picture,
+    )
+
+    assert edited.skills == ["Python", "Café", "SQL"]
+    assert (edited.hourly_rate, edited.is_available, edited.avatar_upload_id) == (Money(4550, "EUR"), False, picture)
+    seen = await profiles.read_public(person.id)
+    assert (seen.skills, seen.hourly_rate, seen.avatar_upload_id) == (edited.skills, edited.hourly_rate, picture)
+    cleared = await guard.commit(profiles.edit, person.id, skills=[], hourly_rate=None, avatar_upload_id=None)
+    assert (cleared.skills, cleared.hourly_rate, cleared.avatar_upload_id) == ([], None, None)
+    assert cleared.is_available is False
+
+
+async def test_what_a_freelancer_cannot_say_is_refused(database: str) -> None:
+    person = await factories.a_freelancer()
+    refused: list[tuple[dict[str, Any], type[DomainError]]] = [
+        ({"skills": [f"skill {n}" for n in range(51)]}, Invalid),
+        ({"skills": ["x" * 61]}, Invalid),
+        ({"hourly_rate": Money(0, "USD")}, AmountOutOfBounds),
+        ({"hourly_rate": Money(MAX_MINOR + 1, "USD")}, AmountOutOfBounds),
+        ({"avatar_upload_id": 999_999}, UploadNotReady),
+    ]
+
+    for said, error in refused:
+        async with worlds.refused(error):
+            await guard.commit(profiles.edit, person.id, **said)
+
+
+async def test_a_picture_is_ones_own_for_this_and_found_good(database: str) -> None:
+    person, other = await factories.a_client(), await factories.a_client()
+    for bad in (
+        await an_upload(other, purpose="avatar"),
+        await an_upload(person, purpose="portfolio"),
+        await an_upload(person, purpose="avatar", status="checking"),
+    ):
+        async with worlds.refused(UploadNotReady):
+            await guard.commit(profiles.edit, person.id, avatar_upload_id=bad)
+    good = await an_upload(person, purpose="avatar")
+    assert (await guard.commit(profiles.edit, person.id, avatar_upload_id=good)).avatar_upload_id == good
+
+
+async def test_only_freelancers_say_what_freelancers_say(database: str) -> None:
+    rate = Money(1, "USD")
+    words: list[dict[str, Any]] = [
+        {"skills": ["Python"]}, {"hourly_rate": rate}, {"hourly_rate": None}, {"is_available": True},
+    ]  # fmt: skip
+    for person in (await factories.a_client(), await factories.an_admin()):
+        for said in words:
+            async with worlds.refused(RoleNotAllowed, "Only freelancers"):
+                await guard.commit(profiles.edit, person.id, **said)
+
+
+async def test_a_rating_is_rounded_half_to_even_and_none_without_reviews(database: str) -> None:
+    person = await factories.a_freelancer()
+    assert (await profiles.read_public(person.id)).rating is None
+
+    for total, count, said in ((13, 3, "4.33"), (14, 3, "4.67"), (37, 8, "4.62"), (35, 8, "4.38"), (5, 1, "5.00")):
+        await guard.rows("update users set rating_sum = $1, rating_count = $2", total, count)
+        assert (await profiles.read_public(person.id)).rating == Decimal(said)
+
+
 async def test_a_profile_has_no_field_that_it_does_not_declare(database: str) -> None:
     with pytest.raises(AssertionError, match="a profile has no role"):
         await guard.commit(profiles.edit, 1, role="admin")
@@ -73,7 +146,9 @@ async def test_others_see_no_address(database: str) -> None:
     seen = await profiles.read_public(person.id)
 
     assert set(seen.__struct_fields__) == {
-        "id", "first_name", "last_name", "role", "headline", "about", "country", "created_at",
+        "id", "first_name", "last_name", "role", "headline", "about", "country", "created_at", "skills",
+        "hourly_rate_minor", "rate_currency", "is_available", "avatar_upload_id", "rating_sum", "rating_count",
+        "completed_contracts",
     }  # fmt: skip
     assert (seen.first_name, seen.role.value, seen.country) == ("Zoë", "freelancer", "PK")
 

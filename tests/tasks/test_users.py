@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from models import erasure, exports, guard, outbox
-from models.exports import SECTIONS
+from models.export_sections import SECTIONS
 from models.jobs import ExportAccount, JobStatus
 from tasks import users
 from tests import factories
