@@ -15,18 +15,24 @@ from api.idempotency import Once, no_id
 from api.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page
 from models import notifications
 from models.notifications import NotificationRow, NotificationType
+from models.preferences import Category
 
 LISTING: Final = "notifications"
 
 
 class NotificationOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A notification as its person sees it; `data` is what a program needs to follow it."""
+    """A notification as its person sees it; `data` is what a program needs to follow it.
+
+    Told `times` times, `created_at` the last one: while it is unread, news of the same thing adds to it and replaces
+    what it says. It keeps its `id`, and with it its place in the list.
+    """
 
     id: int
     type: NotificationType
     title: str
     message: str
     data: dict[str, Any]
+    times: int
     read: bool
     created_at: datetime
     read_at: datetime | None
@@ -52,6 +58,7 @@ def show(notification: NotificationRow) -> NotificationOut:
         title=notification.title,
         message=notification.message,
         data=notification.data,
+        times=notification.times,
         read=notification.read_at is not None,
         created_at=notification.created_at,
         read_at=notification.read_at,
@@ -60,11 +67,16 @@ def show(notification: NotificationRow) -> NotificationOut:
 
 @get("/")
 async def list_notifications(
-    caller: Asking, *, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None, unread: FromQuery[bool] = False
+    caller: Asking,
+    *,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    unread: FromQuery[bool] = False,
+    category: FromQuery[Category | None] = None,
 ) -> Page[NotificationOut]:
-    """The caller's notifications, newest first; only unread ones if asked."""
+    """The caller's notifications, newest first; only unread ones, or those of a category, if asked."""
     before = decode_cursor(LISTING, cursor, int)
-    found = await notifications.list_own(caller.id, unread=unread, before=before, limit=limit + 1)
+    found = await notifications.list_own(caller.id, unread=unread, category=category, before=before, limit=limit + 1)
     return page(LISTING, [show(one) for one in found], limit, lambda one: one.id)
 
 

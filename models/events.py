@@ -4,6 +4,7 @@ An event's struct is the first argument of the Socket.IO event of its name, exac
 without gaps; the relay gives the number after the commit.
 """
 
+from datetime import datetime
 from typing import Any, ClassVar, Final, NewType
 from uuid import UUID
 
@@ -91,6 +92,46 @@ class PaymentUpdated(Event, frozen=True):
     status: str
     amount: int
     currency: str
+
+
+class NewMessage(Event, frozen=True):
+    """A message, for its two sides. Source: S1 `new_message`, these four fields exactly."""
+
+    name = "new_message"
+    sender_id: int
+    receiver_id: int
+    content: str
+    created_at: datetime
+
+
+class MessageRead(Event, frozen=True):
+    """Somebody has read a chat up to a number, for its two sides."""
+
+    name = "message_read"
+    chat_id: int
+    user_id: int
+    seq: int
+
+
+class MessageEdited(Event, frozen=True):
+    """A message says something else now, for its two sides."""
+
+    name = "message_edited"
+    id: int
+    chat_id: int
+    seq: int
+    content: str
+    edited_at: datetime
+
+
+class MessageDeleted(Event, frozen=True):
+    """A message was taken back, for its two sides; its number stays."""
+
+    name = "message_deleted"
+    id: int
+    chat_id: int
+    seq: int
+    deleted_at: datetime
 
 
 class StoredEvent(Record, frozen=True):

@@ -20,6 +20,13 @@ async def test_a_client_reads_what_happened(app: Litestar) -> None:
     assert rest["next_cursor"] is None
     assert body_of(await client.get("/api/notifications/unread-count"), 200) == {"unread_count": 3}
 
+    assert [one["times"] for one in items] == [1, 1, 1]
+    of_proposals = body_of(await client.get("/api/notifications", params={"category": "proposals"}), 200)
+    assert of_proposals["items"] == items
+    of_payments = body_of(await client.get("/api/notifications", params={"category": "payments"}), 200)
+    assert of_payments["items"] == []
+    problem_of(await client.get("/api/notifications", params={"category": "gossip"}), 422, "invalid")
+
     read = body_of(await client.post(f"/api/notifications/{items[0]['id']}/read"), 200)
     assert read["read"]
     assert read["read_at"].endswith("Z")
