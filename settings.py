@@ -19,6 +19,7 @@ import msgspec
 from wire.budget import Budget, Scale, ScaleError, budget, parse_scale
 from wire.limits import Limit, parse_limit
 from wire.places import MapUnreadable, Places
+from wire.presigning import Storage
 
 MIN_SECRET_CHARS: Final = 32
 MAX_JOB_WAIT_S: Final = 20
@@ -139,6 +140,7 @@ class Settings(msgspec.Struct, frozen=True):
     stripe: Stripe
     post: Post
     sms: Sms
+    files: Storage
     limits: Limits
     geoip_database: str
     web: Web
@@ -176,12 +178,14 @@ SETTINGS: Final = (
     Setting("STRIPE_CONNECT_WEBHOOK_SECRET", "", "whsec_… of the Connect webhook endpoint"),
     Setting("STRIPE_API_BASE", "https://api.stripe.com", "where the Stripe SDK calls; the sandbox's address on a desk"),
     Setting("STRIPE_PLATFORM_FEE_PERCENT", "10.0", "platform fee of new contracts, percent, 0 to 50, two decimals"),
-    Setting("AWS_REGION", "us-east-1", "region of SES"),
+    Setting("AWS_REGION", "us-east-1", "region of SES and S3"),
     Setting("AWS_ACCESS_KEY_ID", "", "unset on a desk: the sandbox's"),
     Setting("AWS_SECRET_ACCESS_KEY", "", "the secret half of the key"),
     Setting("SES_SENDER_EMAIL", "noreply@megilance.com", "the From of every mail"),
     Setting("SES_API_BASE", "", "where the SES SDK calls; unset: AWS; the sandbox's address on a desk"),
     Setting("SES_MAILS_PER_SECOND", "14", "the account's sending rate, which all workers share; 0.1 to 10000"),
+    Setting("S3_BUCKET", "", "private bucket for people's files; unset: the sandbox's on a desk, else no uploads"),
+    Setting("S3_API_BASE", "", "where the S3 SDK and browsers go; unset: AWS; the sandbox's address on a desk"),
     Setting("TWILIO_ACCOUNT_SID", "", "AC…; unset on a desk: the sandbox's; unset in production: no text messages"),
     Setting("TWILIO_AUTH_TOKEN", "", "the secret half of the account"),
     Setting("TWILIO_FROM_NUMBER", "", "the number that text messages come from: + and up to 15 digits"),
@@ -290,6 +294,7 @@ def parse(environ: Mapping[str, str]) -> Settings:
             per_second=read.number("SES_MAILS_PER_SECOND", 0.1, 10_000),
         ),
         sms=_sms(read),
+        files=_files(read),
         limits=_limits(read),
         geoip_database=_geoip_database(read),
         web=Web(
@@ -358,6 +363,20 @@ def _sms(read: _Reader) -> Sms:
         if not re.fullmatch(r"\+[1-9][0-9]{6,14}", sms.from_number, re.ASCII):
             read.wrongs("TWILIO_FROM_NUMBER", "must be a number as +15551234567")
     return sms
+
+
+def _files(read: _Reader) -> Storage:
+    files = Storage(
+        bucket=read.text("S3_BUCKET"),
+        region=read.text("AWS_REGION"),
+        access_key_id=read.text("AWS_ACCESS_KEY_ID"),
+        secret_access_key=read.text("AWS_SECRET_ACCESS_KEY"),
+        endpoint=read.url("S3_API_BASE", "http", "https"),
+    )
+    # Amazon's own rule for names, which every store that speaks its language shares.
+    if files.bucket and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", files.bucket, re.ASCII):
+        read.wrongs("S3_BUCKET", "must be a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens")
+    return files
 
 
 def _limits(read: _Reader) -> Limits:
@@ -429,11 +448,14 @@ def _refuse_weak(settings: Settings, read: _Reader) -> None:
             read.wrongs(name, "is missing or the sandbox's")
     if settings.post.sender.rstrip(">").endswith(".test"):
         read.wrongs("SES_SENDER_EMAIL", "is the sandbox's")
+    if "sandbox" in settings.files.bucket:
+        read.wrongs("S3_BUCKET", "is the sandbox's")
     _refuse_test_sms(settings.sms, read)
     for name, address in (
         ("STRIPE_API_BASE", settings.stripe.api_base),
         ("SES_API_BASE", settings.post.endpoint),
         ("TWILIO_API_BASE", settings.sms.api_base),
+        ("S3_API_BASE", settings.files.endpoint),
     ):
         if address and urlsplit(address).scheme != "https":
             read.wrongs(name, "points at a stand-in")

@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
-HEAVY = ("stripe", "boto3", "botocore", "web3", "sklearn", "numpy", "dramatiq", "twilio", "tasks", "sandbox")
+HEAVY = (
+    "stripe", "boto3", "botocore", "web3", "sklearn", "numpy", "dramatiq", "twilio", "tasks", "sandbox", "fpdf", "fontTools",
+    "puremagic",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

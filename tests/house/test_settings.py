@@ -71,6 +71,9 @@ def test_good_settings_are_read() -> None:
     assert settings.parse(PRODUCTION).environment == "production"
     assert settings.parse(PRODUCTION).sms.account_sid == ""
     assert settings.parse(PRODUCTION | TWILIO).sms.from_number == "+15551234567"
+    assert not settings.parse(PRODUCTION).files.is_there
+    stored = settings.parse(PRODUCTION | {"S3_BUCKET": "megilance-files", "AWS_REGION": "eu-west-1"}).files
+    assert stored.base == "https://megilance-files.s3.eu-west-1.amazonaws.com"
 
 
 def test_limits_are_read_and_can_be_lifted_on_a_desk() -> None:
@@ -97,6 +100,7 @@ def test_limits_are_read_and_can_be_lifted_on_a_desk() -> None:
         ("DATABASE_CONNECTION_LIMIT", "0"), ("REDIS_CONNECTION_LIMIT", "x"), ("RATE_LIMIT_ANONYMOUS", "10"),
         ("RATE_LIMIT_ANONYMOUS", "0/60"), ("RATE_LIMIT_USER", "many"), ("RATE_LIMITS", "POST /x"),
         ("RATE_LIMITS", "login=1/1"), ("RATE_LIMITS", "POST /x=off"), ("GEOIP_DATABASE", "/nowhere/cities.mmdb"),
+        ("S3_BUCKET", "No_Bucket"), ("S3_BUCKET", "ab"), ("S3_API_BASE", "ftp://x"),
         ("GEOIP_DATABASE", "/dev"), ("GEOIP_DATABASE", __file__), ("TWILIO_API_BASE", "ftp://x"),
     ],
 )  # fmt: skip
@@ -185,6 +189,7 @@ def test_every_wrong_value_is_named_at_once() -> None:
         ("TRUSTED_PROXIES", "nginx"), ("METRICS_TOKEN", GOOD["SECRET_KEY"]), ("RATE_LIMIT_ANONYMOUS", "off"), ("RATE_LIMIT_USER", "off"),
         ("GEOIP_DATABASE", "/nowhere/cities.mmdb"), ("GEOIP_DATABASE", __file__), ("TWILIO_API_BASE", "http://127.0.0.1:1"),
         ("SES_SENDER_EMAIL", "MegiLance <no-reply@megilance.test>"), ("AWS_SECRET_ACCESS_KEY", "sandbox"),
+        ("S3_API_BASE", "http://127.0.0.1:1"), ("S3_BUCKET", "sandbox-files"),
     ],
 )  # fmt: skip
 def test_production_refuses_what_is_weak_missing_or_a_stand_in(name: str, weak: str) -> None:
