@@ -1,10 +1,11 @@
 """The API's documentation: OpenAPI, Swagger UI and ReDoc, whose files come from this service and from nowhere else."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from litestar import MediaType, Request, Response, Router, get
 from litestar._openapi.schema_generation import SchemaCreator
@@ -61,6 +62,11 @@ KEYED: Final = {
     "422": REFUSAL | {"description": f"Something makes no sense; or this {HEADER} came before with another request."},
 }
 """What else may come back where the header is taken."""
+
+_REF: Final = "#/components/schemas/"
+_PAGE: Final = re.compile(r"Page_[a-z_.]*?([a-z_]+)\.([A-Za-z]+)_")
+_LAYERS: Final = ("api", "models")
+"""Parts of a module's path that say nothing to a reader of the document."""
 
 _SWAGGER: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>MegiLance API</title>
 <link rel="icon" href="/api/docs/assets/favicon-32x32.png">
@@ -132,8 +138,8 @@ class DecimalsAreNumbers(OpenAPISchemaPlugin):
         return value is Decimal
 
     def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:  # noqa: ARG002
-        """A number."""
-        return Schema(type=OpenAPIType.NUMBER, examples=[1250.5])
+        """A number. Examples are its field's own."""
+        return Schema(type=OpenAPIType.NUMBER)
 
 
 def refusals(operation: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,6 +159,41 @@ def refusals(operation: Mapping[str, Any]) -> dict[str, Any]:
     return {**dict.fromkeys(sorted(statuses), REFUSAL), "default": REFUSAL}
 
 
+def named(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with schemas called as people would: `PageOfProjectOut`, and `SupportAssignment` of two alike.
+
+    Left alone, Litestar writes the module's path into every name that is not one of a kind.
+    """
+    schemas = document["components"]["schemas"]
+    names = {name: _name(name) for name in schemas}
+    assert len(set(names.values())) == len(names), "two schemas have one name"
+    renamed = cast(
+        "dict[str, Any]", _referring(document, {f"{_REF}{old}": f"{_REF}{new}" for old, new in names.items()})
+    )
+    renamed["components"]["schemas"] = {
+        names[old]: schema | {"title": names[old]} if "title" in schema else schema
+        for old, schema in renamed["components"]["schemas"].items()
+    }
+    return renamed
+
+
+def _name(written: str) -> str:
+    page = _PAGE.fullmatch(written)
+    if page:
+        noun, name = page.groups()
+        return f"PageOf{noun.title().replace('_', '')}Entry" if name == "EntryOut" else f"PageOf{name}"
+    *module, name = written.split("_")
+    return "".join(part.title() for part in module if part not in _LAYERS) + name
+
+
+def _referring(part: Any, references: Mapping[str, str]) -> Any:
+    if isinstance(part, dict):
+        return {key: _referring(held, references) for key, held in part.items()}
+    if isinstance(part, list):
+        return [_referring(held, references) for held in part]
+    return references.get(part, part) if isinstance(part, str) else part
+
+
 class _Document(JsonRenderPlugin):
     """The document as clients may rely on it: every refusal is a Problem, and amounts are JSON numbers."""
 
@@ -166,7 +207,7 @@ class _Document(JsonRenderPlugin):
                 operation["responses"] |= refusals(operation)
                 if any(one["name"] == HEADER for one in operation.get("parameters", [])):
                     operation["responses"].update(KEYED)
-        return super().render(request, openapi_schema)
+        return super().render(request, named(openapi_schema))
 
 
 def openapi(release: str) -> OpenAPIConfig:

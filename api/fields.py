@@ -30,7 +30,17 @@ Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 """An id in a body."""
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 """One line: it becomes the subject of mails."""
-MANY_LINES: Final = ("about", "description", "cover_letter", "note")
+MANY_LINES: Final = (
+    "about",
+    "comment",
+    "content",
+    "cover_letter",
+    "description",
+    "message",
+    "note",
+    "reason",
+    "response",
+)
 """Fields of this name may have newlines and tabs; every other text is one line."""
 Prose = Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
 """Text of any shape."""

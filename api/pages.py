@@ -49,9 +49,22 @@ def decode_cursor(listing: str, cursor: str | None, position: type[P]) -> P | No
         raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         if raw[:_SUM_BYTES] != _sum(listing, raw[_SUM_BYTES:]):
             raise ValueError("not of this list")  # noqa: TRY301  one refusal for every way to be wrong
-        return msgspec.json.decode(raw[_SUM_BYTES:], type=position)
+        found = msgspec.json.decode(raw[_SUM_BYTES:], type=position)
+        _check_storable(msgspec.to_builtins(found))
     except (ValueError, msgspec.DecodeError):
         raise Invalid("This cursor is not one that this list gave out.", field="cursor") from None
+    return found
+
+
+def _check_storable(said: Any) -> None:
+    """Raise ValueError for what no column holds: the sum is no secret, and anybody writes a cursor that has it."""
+    if isinstance(said, dict | list | tuple):
+        for one in said.values() if isinstance(said, dict) else said:
+            _check_storable(one)
+    elif isinstance(said, int) and not -(2**63) <= said < 2**63:
+        raise ValueError("beyond 64 bits")
+    elif isinstance(said, str) and "\0" in said:
+        raise ValueError("a null byte")
 
 
 def page(listing: str, found: Sequence[T], limit: int, position: Callable[[T], Any]) -> Page[T]:

@@ -131,6 +131,8 @@ def kinds() -> dict[str, Kind]:
 
 _KINDS: Final = kinds()
 _STRANGE: Final = re.compile(r"Object (?:missing required|contains unknown) field `(.+)`", re.DOTALL)
+_KEY: Final = re.compile(r"(.+) - at `key` in `\$\.?(.*)`", re.DOTALL)
+_ABSENT: Final = re.compile(r"Missing required (?:query parameter|header|cookie) '([^']+)' for .+", re.DOTALL)
 
 
 def problem(
@@ -188,6 +190,8 @@ def answer_validation(_: Request[Any, Any, Any], error: ValidationException) -> 
     """Fields that are missing, unknown, of the wrong type or out of bounds."""
     found: Any = error.extra if isinstance(error.extra, list) else []
     errors = [FieldProblem(_path(one), _message(one)) for one in found]
+    if absent := _ABSENT.fullmatch(error.detail):  # a query that lacks what it must have comes as one sentence
+        errors = [FieldProblem(absent[1], f"`{absent[1]}` is missing.")]
     return problem("invalid", "The request has invalid fields." if errors else error.detail, errors=errors)
 
 
@@ -196,13 +200,18 @@ def _path(error: Mapping[str, Any]) -> str:
     key = str(error.get("key", ""))
     key = "" if key == "data" else key
     # Of a field that is absent, or that nobody declared, msgspec's path is that of the object around it.
-    strange = _STRANGE.fullmatch(str(error["message"]))
+    message = str(error["message"])
+    if of_key := _KEY.fullmatch(message):
+        return ".".join(part for part in (key, of_key[2]) if part)
+    strange = _STRANGE.fullmatch(message)
     return ".".join(part for part in (key, strange[1]) if part) if strange else key
 
 
 def _message(error: Mapping[str, Any]) -> str:
     """What is wrong. Of a body that is not there Litestar only says what it would have called it."""
     message = str(error["message"])
+    if of_key := _KEY.fullmatch(message):
+        return of_key[1]
     return "Send a JSON object." if message == repr("data") else message
 
 

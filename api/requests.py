@@ -190,7 +190,7 @@ def refuse_unknown_query(request: Request[Any, Any, Any]) -> None:
 
 
 async def refuse_other_media(request: Request) -> None:  # type: ignore[type-arg]
-    """Refuse a body that is not JSON with 415, before it is read. `opt={"media": …}` names another type for a route.
+    """Refuse a body that is not JSON with 415, before it is read. `opt={"media": …}` names other types for a route.
 
     Also a defence: a form or a text/plain body can be sent across sites without asking; JSON cannot.
     """
@@ -205,8 +205,9 @@ async def refuse_other_media(request: Request) -> None:  # type: ignore[type-arg
             raise Invalid("This takes no body.")
         return
     wanted = request.route_handler.opt.get("media", _JSON)
-    if headers.get("content-type", "").split(";")[0].strip().lower() != wanted:
-        raise HTTPException(status_code=415, detail=f"Send the body as {wanted}.")
+    taken = (wanted,) if isinstance(wanted, str) else wanted
+    if headers.get("content-type", "").split(";")[0].strip().lower() not in taken:
+        raise HTTPException(status_code=415, detail=f"Send the body as {' or '.join(taken)}.")
     if wanted == _JSON:
         await _read_strictly(request)
 

@@ -4,12 +4,14 @@ A session counts as live until it is ended or its last refresh token is too old 
 """
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from models import guard, security, sessions
 from models.base import Record
 from models.errors import NotFound
 from models.locks import Noun, lock
+from models.queries import query
 from models.security import SecurityEventKind
 from models.visitors import Visitor
 
@@ -27,23 +29,23 @@ class LiveSession(Record, frozen=True):
     proved: bool
 
 
+OWN: Final = query(
+    "sessions.own",
+    """select id, created_at, refreshed_at as last_seen, ip_address, user_agent, country, city,
+              proved_at is not null as proved
+         from sessions
+        where "user" = $1 and revoked_at is null and refreshed_at > now() - make_interval(days => $2)
+          and ($3::uuid is null or id < $3)
+        order by id desc limit $4""",
+)
+
+
 async def list_live(user_id: int, *, idle_days: int, before: UUID | None, limit: int) -> list[LiveSession]:
     """The live sessions of an account, the newest first, from `before` (an id, exclusive) backwards.
 
     `idle_days` is how long a refresh token is good: past it a session is over, though nobody has ended it.
     """
-    found = await guard.rows(
-        """select id, created_at, refreshed_at as last_seen, ip_address, user_agent, country, city,
-                  proved_at is not null as proved
-             from sessions
-            where "user" = $1 and revoked_at is null and refreshed_at > now() - make_interval(days => $2)
-              and ($3::uuid is null or id < $3)
-            order by id desc limit $4""",
-        user_id,
-        idle_days,
-        before,
-        limit,
-    )
+    found = await guard.rows(OWN, user_id, idle_days, before, limit)
     return [LiveSession(**{**one, "id": UUID(int=one["id"].int)}) for one in map(dict, found)]
 
 

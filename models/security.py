@@ -16,6 +16,7 @@ from piccolo.table import Table
 from models import guard
 from models.accounts import User
 from models.base import Record, restricted
+from models.queries import query
 from models.visitors import NOBODY, Visitor, said_of
 
 
@@ -81,6 +82,13 @@ values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb)
 """
 
 
+OWN: Final = query(
+    "security_events.own",
+    """select id, kind, ip_address, user_agent, country, city, details::text as details, created_at
+         from security_events where "user" = $1 and ($2::bigint is null or id < $2) order by id desc limit $3""",
+)
+
+
 async def note(
     user_id: int, kind: SecurityEventKind, visitor: Visitor = NOBODY, details: Mapping[str, object] | None = None
 ) -> None:
@@ -101,13 +109,7 @@ async def note(
 
 async def list_own(user_id: int, *, before: int | None, limit: int) -> list[SecurityEventRow]:
     """What happened to one's own account, newest first, from `before` (an id, exclusive) backwards."""
-    found = await guard.rows(
-        """select id, kind, ip_address, user_agent, country, city, details::text as details, created_at
-             from security_events where "user" = $1 and ($2::bigint is null or id < $2) order by id desc limit $3""",
-        user_id,
-        before,
-        limit,
-    )
+    found = await guard.rows(OWN, user_id, before, limit)
     return [
         SecurityEventRow(
             **{**one, "kind": SecurityEventKind(one["kind"]), "details": msgspec.json.decode(one["details"])}

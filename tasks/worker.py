@@ -7,8 +7,12 @@ import tasks.audit
 import tasks.escrow
 import tasks.inbox
 import tasks.invariants
+import tasks.invoices
 import tasks.mail
 import tasks.payments
+import tasks.searches
 import tasks.security
+import tasks.timers
 import tasks.upkeep
+import tasks.uploads
 import tasks.users  # noqa: F401
