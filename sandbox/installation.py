@@ -29,13 +29,16 @@ USAGE = """usage: ./megilance COMMAND
                                                --schema: try every operation against the OpenAPI document
   check                                        run every check that CI runs
   crash-test [--kills N --jobs M --seeds K]    kill everything at random, prove that nothing was lost or done twice
+  histories [--histories N --machine X --seed N]   walk random histories of every state machine, held to its table
   migrate                                      bring the database to the newest form
+  seed --size small|large [--seed N]           fill an empty desk with a made-up marketplace, the same each time
+  clock show | +14d | +3h                      what time it is for deadlines, or let so much of it pass
   admin create --email E                       make an administrator, with a second factor
   admin factor --email E                       make a new second factor for one
 
 Settings: PORT, MEGILANCE_HOME (data, .megilance), MEGILANCE_VENV (.venv), and everything in .env."""
 
-COMMANDS = {"up", "demo", "test", "check", "crash-test", "migrate", "admin"}
+COMMANDS = {"up", "demo", "test", "check", "crash-test", "histories", "migrate", "admin", "seed", "clock"}
 
 # What uv calls the settings a person may have given pip. Spaces separate a list for pip, commas some of uv's.
 PIP_TO_UV = {

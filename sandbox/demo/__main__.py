@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from sandbox.demo import accounts, admin, crash, rivals, story
+from sandbox.demo import accounts, admin, crash, market, rivals, story
 from sandbox.demo.telling import Telling
 from sandbox.desk.record import read_record
 from sandbox.desk.surroundings import desk_home
@@ -33,6 +33,9 @@ def main() -> int:
         ending.release_second(tale)
         admin.look(tale, outcomes=["lost", "succeeded"] if asked.crash else ["succeeded"])
         story.prove(tale)
+        milestone = market.hire_on_other_terms(tale)
+        market.work_until_silence(tale, milestone)
+        market.review(tale, milestone)
     except UnexpectedAnswerError as stopped:
         telling.fact("the story goes on", str(stopped), "the expected answer")
     return telling.end()

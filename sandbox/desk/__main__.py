@@ -49,9 +49,12 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "test": commands.test,
     "check": commands.check,
     "crash-test": commands.crash_test,
+    "histories": commands.histories,
     "migrate": commands.migrate,
     "demo": commands.demo,
     "admin": commands.admin,
+    "seed": commands.seed,
+    "clock": commands.clock,
 }
 
 

@@ -58,7 +58,16 @@ def test(arguments: list[str]) -> NoReturn:
 
 def crash_test(arguments: list[str]) -> NoReturn:
     """Become the soak: servers of its own, kills at random, and the proof. Needs no desk, and leaves one alone."""
-    command = python_module("tests.crashes.soak", *arguments)
+    _become("tests.crashes.soak", arguments)
+
+
+def histories(arguments: list[str]) -> NoReturn:
+    """Become the walk of every state machine, over a PostgreSQL of its own. Needs no desk, and leaves one alone."""
+    _become("tests.histories", arguments)
+
+
+def _become(module: str, arguments: list[str]) -> NoReturn:
+    command = python_module(module, *arguments)
     os.chdir(ROOT)
     os.execve(command[0], command, _tool_environment())  # noqa: S606
 
@@ -99,6 +108,7 @@ def desk_environment() -> Iterator[dict[str, str]]:
                 stripe_port=None if "STRIPE_SECRET_KEY" in given else free_port(),
                 mail_port=None if "AWS_ACCESS_KEY_ID" in given else free_port(),
                 sms_port=None if "TWILIO_ACCOUNT_SID" in given else free_port(),
+                files_port=None if given.keys() & {"AWS_ACCESS_KEY_ID", "S3_BUCKET"} else free_port(),
             )
             yield service_environment(given, desk_secrets(home), places)
         finally:
@@ -107,10 +117,14 @@ def desk_environment() -> Iterator[dict[str, str]]:
 
 def migrate(_: list[str]) -> int:
     """Run the Procfile's release command."""
-    command = parse_procfile(ROOT / "Procfile")[RELEASE]
     with desk_environment() as environment:
-        say(f"$ {command}")
-        return subprocess.run(shell_command(command), cwd=ROOT, env=environment, check=False).returncode
+        return _migrate(environment)
+
+
+def _migrate(environment: dict[str, str]) -> int:
+    command = parse_procfile(ROOT / "Procfile")[RELEASE]
+    say(f"$ {command}")
+    return subprocess.run(shell_command(command), cwd=ROOT, env=environment, check=False).returncode
 
 
 def admin(arguments: list[str]) -> int:
@@ -118,6 +132,23 @@ def admin(arguments: list[str]) -> int:
     with desk_environment() as environment:
         command = python_module("tasks.admin", *arguments)
         return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+def seed(arguments: list[str]) -> int:
+    """Run `python -m sandbox.seed` on the desk's database; one that no desk uses is migrated before."""
+    running = read_record(desk_home())
+    with desk_environment() as environment:
+        if not running and (code := _migrate(environment)):
+            return code
+        command = python_module("sandbox.seed", *arguments)
+        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+def clock(arguments: list[str]) -> int:
+    """Show or move the time of the running desk's deadlines: `python -m sandbox.clock`."""
+    return subprocess.run(
+        python_module("sandbox.clock", *arguments), cwd=ROOT, env=_tool_environment(), check=False
+    ).returncode
 
 
 def demo(arguments: list[str]) -> int:

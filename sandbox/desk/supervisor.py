@@ -16,7 +16,14 @@ from sandbox.desk.child import Child, Listener, python_module, say, shell_comman
 from sandbox.desk.databases import Databases, start_databases
 from sandbox.desk.procfile import RELEASE, parse_counts, parse_procfile
 from sandbox.desk.record import Part, Record, write_record
-from sandbox.desk.surroundings import ROOT, Places, desk_secrets, given_environment, service_environment
+from sandbox.desk.surroundings import (
+    FILES_PATH,
+    ROOT,
+    Places,
+    desk_secrets,
+    given_environment,
+    service_environment,
+)
 from sandbox.leash import leashed
 from sandbox.ports import LOOPBACK, free_port
 
@@ -75,6 +82,8 @@ class Desk:
             urls |= {"mail": f"{base}{MAIL_PATH}", "mail_stand_in": f"http://{LOOPBACK}:{self.places.mail_port}"}
         if self.places.sms_port:
             urls |= {"sms": f"{base}{SMS_PATH}", "sms_stand_in": f"http://{LOOPBACK}:{self.places.sms_port}"}
+        if self.places.files_port:
+            urls |= {"files": f"{base}{FILES_PATH}", "files_stand_in": f"http://{LOOPBACK}:{self.places.files_port}"}
         if self.places.stripe_port:
             urls["stripe"] = f"http://{LOOPBACK}:{self.places.stripe_port}"
         return urls
@@ -155,6 +164,12 @@ class Desk:
                 "sandbox.sms", "--port", str(self.places.sms_port), "--data", data, "--prefix", SMS_PATH
             )
             self.stand_ins.append(self.add("sms", command, kept, self.places.sms_port))
+        if self.places.files_port:
+            data = str(home / "files")
+            command = python_module(
+                "sandbox.files", "--port", str(self.places.files_port), "--data", data, "--prefix", FILES_PATH
+            )
+            self.stand_ins.append(self.add("files", command, kept, self.places.files_port))
 
     async def _release(self, command: str) -> None:
         """Run the release command to its end, before anything that counts on its migrations."""
@@ -174,6 +189,8 @@ class Desk:
             arguments += ["--route", f"{MAIL_PATH}={LOOPBACK}:{self.places.mail_port}"]
         if self.places.sms_port:
             arguments += ["--route", f"{SMS_PATH}={LOOPBACK}:{self.places.sms_port}"]
+        if self.places.files_port:
+            arguments += ["--route", f"{FILES_PATH}={LOOPBACK}:{self.places.files_port}"]
         for port in ports["web"]:
             arguments += ["--default", f"{LOOPBACK}:{port}"]
         return python_module("sandbox.front_door", *arguments)
@@ -313,8 +330,8 @@ def show_addresses(desk: Desk) -> None:
     """Print what a person may want to open, and as whom."""
     names = {
         "api": "API", "docs": "API's documentation", "admin": "Jobs, for admins", "socket.io": "Socket.IO",
-        "mail": "Mail outbox", "sms": "Text messages", "stripe": "Stripe's stand-in", "database": "PostgreSQL",
-        "redis": "Redis",
+        "mail": "Mail outbox", "sms": "Text messages", "files": "Stored files", "stripe": "Stripe's stand-in",
+        "database": "PostgreSQL", "redis": "Redis",
     }  # fmt: skip
     urls = desk.urls()
     say("")
@@ -343,6 +360,7 @@ async def run_desk(order: Order) -> int:
             stripe_port=None if "STRIPE_SECRET_KEY" in given else free_port(),
             mail_port=None if "AWS_ACCESS_KEY_ID" in given else free_port(),
             sms_port=None if "TWILIO_ACCOUNT_SID" in given else free_port(),
+            files_port=None if given.keys() & {"AWS_ACCESS_KEY_ID", "S3_BUCKET"} else free_port(),
             scale=order.processes,
         )
         environment = service_environment(given, desk_secrets(order.home), places)

@@ -10,6 +10,7 @@ from pathlib import Path
 from sandbox.ports import LOOPBACK
 
 ROOT = Path(__file__).resolve().parents[2]
+FILES_PATH = "/sandbox/files"
 DRAIN_S = 6  # a person who pressed Ctrl-C waits for this; in production it is 20
 
 
@@ -84,6 +85,7 @@ class Places:
     stripe_port: int | None
     mail_port: int | None
     sms_port: int | None = None
+    files_port: int | None = None
     scale: str = ""
 
     @property
@@ -127,6 +129,9 @@ def service_environment(given: dict[str, str], kept: dict[str, str], places: Pla
             "TWILIO_AUTH_TOKEN": kept["TWILIO_AUTH_TOKEN"],
             "TWILIO_FROM_NUMBER": "+15005550006",
         }
+    if places.files_port is not None:
+        # Through the front door: browsers bring and fetch files themselves, and every address is signed for one host.
+        stand_ins |= {"S3_BUCKET": "sandbox-files", "S3_API_BASE": f"{places.public_url}{FILES_PATH}/s3"}
     chosen = {
         "DATABASE_URL": places.database_url,
         "REDIS_URL": places.redis_url,

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sandbox.desk.child import ALARMING
 from sandbox.desk.procfile import ProcfileError, parse_counts, parse_procfile
 from sandbox.desk.surroundings import Places, given_environment, read_dotenv, service_environment
 from sandbox.ports import free_port
+from wire.presigning import Storage, sign_form, sign_link
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -163,6 +165,28 @@ def test_without_an_account_for_text_messages_a_stand_in_takes_them_behind_the_f
         "TWILIO_AUTH_TOKEN", "TWILIO_API_BASE",
     }  # fmt: skip
     assert f"http://localhost:{desk.port}/sandbox/sms" in desk.end()
+
+
+def test_without_an_account_at_aws_files_are_stored_behind_the_front_door(bring_up: BringUp) -> None:
+    desk = bring_up(PLAIN, AWS_ACCESS_KEY_ID="")
+    record = desk.wait_until_ready()
+    told = record["environment"]
+    assert set(record["processes"]) == {"postgres", "redis", "mail", "files", "web.1", "realtime.1", "front_door"}
+    assert told["S3_API_BASE"] == f"http://localhost:{desk.port}/sandbox/files/s3"
+    assert "No file yet" in desk.ask("/sandbox/files")
+    account = (told["AWS_ACCESS_KEY_ID"], told["AWS_SECRET_ACCESS_KEY"], told["S3_API_BASE"])
+    storage = Storage(told["S3_BUCKET"], told["AWS_REGION"], *account)
+    now, content = datetime.now(UTC), bytes(3_000_000)
+    form = sign_form(storage, "k/x", content_type="application/zip", size_bytes=len(content), now=now)
+    brought = httpx.post(form.url, data=form.fields, files={"file": ("x", content)}, trust_env=False)
+    assert brought.status_code == 204
+    link = sign_link(storage, "k/x", content_type="application/zip", filename="x.zip", now=now)
+    assert httpx.get(link, trust_env=False).content == content
+    assert "3,000,000" in desk.ask("/sandbox/files")
+    with pytest.raises(settings.SettingsError, match="S3_API_BASE") as refusal:
+        settings.parse(told | {"ENVIRONMENT": "production"})
+    assert "S3_BUCKET" in str(refusal.value)
+    assert f"http://localhost:{desk.port}/sandbox/files" in desk.end()
 
 
 def test_what_is_killed_is_started_again_and_the_record_follows(bring_up: BringUp) -> None:

@@ -102,6 +102,13 @@ def test_crash_test_becomes_the_soak_with_its_arguments() -> None:
     assert done.stderr.splitlines()[-1] == "./megilance crash-test: error: --kills must be at least 8, one of each kind"
 
 
+def test_histories_becomes_the_walk_with_its_arguments() -> None:
+    asked = [sys.executable, "-m", "sandbox.desk", "histories", "--machine", "nothing"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "./megilance histories: error: argument --machine: invalid choice: 'nothing'" in done.stderr
+
+
 def test_changed_lock_or_moved_checkout_is_not_taken_for_finished(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

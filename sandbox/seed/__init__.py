@@ -1,0 +1,1 @@
+"""A believable marketplace, written straight into a desk's database: `./megilance seed`."""
