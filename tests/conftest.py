@@ -24,6 +24,9 @@ SETTINGS = {
     "STRIPE_PUBLISHABLE_KEY": "pk_test_sandbox",
     "AWS_ACCESS_KEY_ID": "sandbox",
     "AWS_SECRET_ACCESS_KEY": "sandbox",
+    # Nobody listens there: to sign an address needs no storage.
+    "S3_BUCKET": "sandbox-files",
+    "S3_API_BASE": "http://127.0.0.1:9",
     "FRONTEND_URL": "http://localhost:3000",
     "RATE_LIMIT_ANONYMOUS": "off",
     "RATE_LIMIT_USER": "off",
@@ -49,7 +52,9 @@ def environment(servers: Servers) -> Iterator[None]:
     """The settings of every test, as variables, so that processes a test starts have them too."""
     before = dict(os.environ)
     for name in list(os.environ):
-        if name.startswith(("STRIPE_", "AWS_", "SES_", "DATABASE_", "REDIS_", "TWILIO_", "RATE_LIMIT", "GEOIP_")):
+        if name.startswith(
+            ("STRIPE_", "AWS_", "SES_", "DATABASE_", "REDIS_", "TWILIO_", "RATE_LIMIT", "GEOIP_", "S3_")
+        ):
             del os.environ[name]
     os.environ.update(SETTINGS, DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url)
     yield

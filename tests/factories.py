@@ -6,7 +6,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Final
 
-from models import acceptance, contracts, guard, milestones, projects, proposals
+from models import acceptance, contracts, guard, milestones, plans, projects, proposals
 from models.accounts import Person, Role
 from models.contracts import ContractRow
 from models.milestones import MilestoneRow, MilestoneStatus
@@ -156,6 +156,12 @@ WAY: Final = (
     MilestoneStatus.RELEASING,
     MilestoneStatus.RELEASED,
 )
+ASIDE: Final = {
+    MilestoneStatus.CHANGES_REQUESTED: MilestoneStatus.SUBMITTED,
+    MilestoneStatus.DISPUTED: MilestoneStatus.SUBMITTED,
+    MilestoneStatus.SETTLING: MilestoneStatus.SUBMITTED,
+}
+"""States beside the way, and where the way is left for them."""
 
 
 async def a_milestone(
@@ -170,7 +176,7 @@ async def a_milestone(
         (made,) = await milestones_of(contract)
     else:
         made = await guard.commit(
-            milestones.create,
+            plans.create,
             contract.id,
             client_id=contract.client_id,
             title="One more thing",
@@ -182,12 +188,17 @@ async def a_milestone(
 
 
 async def walked(milestone: MilestoneRow, status: MilestoneStatus) -> MilestoneRow:
-    """The milestone after it went to this state, one permitted step after the other."""
-    way = [MilestoneStatus.CANCELLED] if status is MilestoneStatus.CANCELLED else []
+    """The milestone after it went to this state, one permitted step after the other. No clock of it runs."""
+    way = [status] if status is MilestoneStatus.CANCELLED else []
+    if status in ASIDE:
+        begun, after = WAY.index(milestone.status) + 1, WAY.index(ASIDE[status]) + 1
+        way = [*WAY[begun:after], status]
     way = way or list(WAY[WAY.index(milestone.status) + 1 : WAY.index(status) + 1])
 
     async def step(target: MilestoneStatus) -> MilestoneRow:
         locked, contract = await milestones.lock_with_contract(milestone.id)
+        if target is MilestoneStatus.SUBMITTED:
+            await guard.rows("update milestones set submitted_at = business_now() where id = $1", milestone.id)
         return await milestones.move(locked, contract, target)
 
     for target in way:

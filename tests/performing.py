@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 from uuid import UUID, uuid4
 
+import tasks.worker  # noqa: F401  every performer
 from models import guard
 from models.jobs import POLICIES, Queue
 from models.queue import views

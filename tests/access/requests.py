@@ -5,50 +5,17 @@ The same for every role, so that nothing but who asks decides. `Prefer: respond-
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
-from tests.access.who_may import Who
+from tests.access import areas
+from tests.access.asking import Asked, Asking, at, nothing, says
+from tests.access.who import Who
 from tests.access.world import PASSWORD, World
 from tests.enrolled import code_at
 from tests.stripe_sandbox import signature
 from wire.tokens import Purpose, Tokens
 
 OTHER_PASSWORD: Final = "AnotherPass456?"
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """What fills a route's template, its query, its JSON body, its headers."""
-
-    path: dict[str, Any] = {}
-    query: dict[str, Any] = {}
-    body: Any = None
-    headers: dict[str, str] = {}
-
-    @property
-    def content(self) -> bytes | None:
-        """The body's bytes."""
-        return None if self.body is None else json.dumps(self.body).encode()
-
-
-Asking = Callable[[World, Tokens], Asked]
-
-
-def nothing(_: World, __: Tokens) -> Asked:
-    """A route whose path says it all."""
-    return Asked()
-
-
-def at(**names: str) -> Asking:
-    """A route about these things of the world."""
-    return lambda world, _: Asked({name: str(getattr(world, thing)) for name, thing in names.items()})
-
-
-def says(**body: Any) -> Asking:
-    """A route with this body."""
-    return lambda _, __: Asked(body=body)
 
 
 def _login(world: World, _: Tokens) -> Asked:
@@ -184,6 +151,7 @@ REQUESTS: Final[dict[str, Asking]] = {
     "POST /api/admin/jobs/{job_id}/discard": at(job_id="hopeless_job"),
     "POST /api/admin/queues/{name}/pause": lambda _, __: Asked({"name": "bulk"}, body={"reason": "A test."}),
     "POST /api/admin/queues/{name}/resume": lambda _, __: Asked({"name": "bulk"}),
+    **{route: asking for area in areas.ALL for route, asking in area.REQUESTS.items()},
 }
 """A route that is not here needs nothing but its path."""
 

@@ -6,51 +6,15 @@ proved just now; the freelancer who is the other party; a client who has nothing
 session. ⚙ routes are asked for their 202.
 """
 
-from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
+from tests.access import areas
+from tests.access.who import Line, Who, lines
 
-class Who(StrEnum):
-    """A column of the table."""
-
-    ANONYMOUS = "anonymous"
-    UNVERIFIED = "unverified"
-    CLIENT = "client"
-    FREELANCER = "freelancer"
-    STRANGER = "stranger"
-    ADMIN = "admin"
-
-
-class Line(NamedTuple):
-    """One route and what each role gets."""
-
-    route: str
-    statuses: dict[Who, int]
-    rule: str
-
-    @property
-    def method(self) -> str:
-        """The route's verb."""
-        return self.route.split()[0]
-
-    @property
-    def path(self) -> str:
-        """The route's path, as OpenAPI writes it."""
-        return self.route.split()[1]
-
-
-def lines(written: str) -> tuple[Line, ...]:
-    """The lines of a table as it is written below."""
-    made = []
-    for row in written.strip().splitlines():
-        method, path, *rest = row.split(maxsplit=2 + len(Who))
-        statuses = dict(zip(Who, map(int, rest[: len(Who)]), strict=True))
-        made.append(Line(f"{method} {path}", statuses, rest[len(Who)]))
-    return tuple(made)
-
+__all__ = ["WHO_MAY", "Line", "Who"]
 
 #                                                anon unver client freel stran admin
-WHO_MAY: Final = lines("""
+ACCOUNTS_AND_HIRING: Final = lines("""
 POST   /api/auth/register                          201  201  201  201  201  201  anybody; nobody becomes an admin so
 POST   /api/auth/login                             200  200  200  200  200  200  anybody who knows the password
 POST   /api/auth/refresh                           200  200  200  200  200  200  whoever holds the refresh token
@@ -146,3 +110,5 @@ GET    /api/admin/schedule                         401  403  403  403  403  200 
 GET    /api/admin/audit                            401  403  403  403  403  200  admins
 POST   /api/admin/audit/verify                     401  403  403  403  403  202  admins
 """)
+
+WHO_MAY: Final = ACCOUNTS_AND_HIRING + tuple(line for area in areas.ALL for line in lines(area.WRITTEN))

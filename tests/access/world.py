@@ -14,9 +14,9 @@ from models.milestones import MilestoneRow, MilestoneStatus
 from models.sessions import SignIn
 from models.tickets import Purpose
 from tests import factories
-from tests.access import keys
+from tests.access import areas, keys
 from tests.access.keys import Ceremony, Link, Protected
-from tests.access.who_may import Who
+from tests.access.who import Who
 from tests.queued import a_dead_job, a_job
 from wire.passwords import hash_password
 
@@ -63,13 +63,19 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     hopeless_job: UUID
     queued_job: UUID
 
+    more: dict[str, Any]
+    """What the areas of the market added, by name."""
+
 
 async def make_world() -> World:
     """Write it all into the present database."""
     known = await _people()
     owner = known[Who.CLIENT]
     fields = {**await _theirs(known), **await _market(owner, known[Who.FREELANCER]), **await _others(known[Who.ADMIN])}
-    return World(people=known, verification=await keys.verification(known[Who.UNVERIFIED]), **fields)
+    more: dict[str, Any] = {}
+    for area in areas.ALL:
+        more |= await area.make(known, fields)
+    return World(people=known, verification=await keys.verification(known[Who.UNVERIFIED]), more=more, **fields)
 
 
 async def _people() -> dict[Who, Person]:

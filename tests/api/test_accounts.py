@@ -129,6 +129,7 @@ async def test_every_route_that_is_not_declared_public_refuses_strangers(app: Li
         "GET /metrics",  # open on a desk, else its own token
         "GET /payouts",
         "GET /reset-password",
+        "GET /api/unsubscribe",
         "GET /verify-email",
         "POST /api/auth/2fa/send",
         "POST /api/auth/2fa/verify",
@@ -142,6 +143,7 @@ async def test_every_route_that_is_not_declared_public_refuses_strangers(app: Li
         "POST /api/security/webauthn/login/begin",
         "POST /api/security/webauthn/login/finish",
         "POST /api/stripe/webhooks",
+        "POST /api/unsubscribe",
         "POST /reset-password",
         "POST /verify-email",
     }

@@ -1,6 +1,8 @@
 """The documentation is served whole by the service itself."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -59,3 +61,26 @@ async def test_every_error_has_a_place_that_its_type_leads_to(client: Client):
     path, _, anchor = problem["type"].partition("#")
     assert path == "/api/docs/errors"
     assert f'id="{anchor}"' in page
+
+
+async def test_schemas_have_names_that_people_would_give(client: Client):
+    document = (await client.get("/api/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    assert {"PageOfProjectOut", "SupportAssignment", "DisputesAssignment", "TimeEntriesEntryOut"} <= set(schemas)
+    assert not [name for name in schemas if not re.fullmatch(r"[A-Z][A-Za-z]+", name)]
+    assert {f"#/components/schemas/{name}" for name in schemas} >= set(references(document))
+
+
+async def test_an_example_is_what_its_field_may_hold(client: Client):
+    schemas = (await client.get("/api/openapi.json")).json()["components"]["schemas"]
+    assert schemas["Decision"]["properties"]["freelancer_share"]["examples"] == [0.25]
+    assert schemas["NewProposal"]["properties"]["bid_amount"]["examples"] == [1250.5]
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        for key, held in part.items():
+            yield from [held] if key == "$ref" else references(held)
+    elif isinstance(part, list):
+        for held in part:
+            yield from references(held)

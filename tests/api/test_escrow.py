@@ -273,7 +273,24 @@ async def test_what_an_approval_does_not_take_is_refused_and_nothing_is_released
     body_of(await fund(client, deal), 200)
     await deal.submit()
     partial = await client.post(f"/api/milestones/{deal.milestone_id}/approve", json={"amount": 5})
-    problem_of(partial, 422, "invalid")
+    assert problem_of(partial, 422, "invalid")["errors"] == [
+        {"field": "amount", "message": "A milestone is released as a whole: 1,000.00 USD, and not a part of it."}
+    ]
     assert (await deal.status(), await journals(deal)) == ("submitted", [FUND])
     nothing = await client.post(f"/api/milestones/{deal.milestone_id}/approve", json={})
     assert body_of(nothing, 200)["status"] == "released"
+
+
+async def test_a_client_who_asked_for_changes_may_approve_all_the_same(
+    app: Litestar, stripe: StripeSandbox, worker: None
+):
+    deal = await a_deal(stripe)
+    client = await calling(app, deal.hire.client)
+    body_of(await fund(client, deal), 200)
+    await deal.submit()
+    wanting = await client.post(f"/api/milestones/{deal.milestone_id}/request-changes", json={"note": "Bigger."})
+    assert body_of(wanting, 200)["status"] == "changes_requested"
+    await assert_proven()
+    whole = await client.post(f"/api/milestones/{deal.milestone_id}/approve", json={"amount": 1000})
+    assert body_of(whole, 200)["status"] == "released"
+    await assert_released_once(deal, stripe)

@@ -310,3 +310,24 @@ async def test_proxies_are_believed_only_as_far_as_they_are_trusted(
 async def test_a_body_is_read_as_it_is_written(signed_in: SignedIn, path: str, body: dict[str, object], field: str):
     answer = await (await signed_in()).post(path, json=body)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field", "message"),
+    [
+        ("GET", "/api/projects/suggestions", None, "q", "`q` is missing."),
+        ("GET", "/api/milestones", None, "contract_id", "`contract_id` is missing."),
+        (
+            "PUT",
+            "/api/users/me/notification-preferences",
+            {"categories": {"gossip": {"email": False}}},
+            "categories",
+            "Invalid enum value 'gossip'",
+        ),
+    ],
+)
+async def test_what_is_missing_or_unheard_of_is_named(
+    signed_in: SignedIn, method: str, path: str, body: dict[str, object] | None, field: str, message: str
+):
+    answer = await (await signed_in()).request(method, path, json=body)
+    assert (answer.status_code, answer.json()["errors"]) == (422, [{"field": field, "message": message}])

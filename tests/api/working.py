@@ -13,12 +13,12 @@ from tests.performing import claim_now
 from wire.notices import Announcer
 from wire.redis import Names
 
-DUE = "select job_id from job_live where status = 0 and queue = 'payments' and run_at <= now() order by run_at limit 1"
+DUE = "select job_id from job_live where status = 0 and queue = $1 and run_at <= now() order by run_at limit 1"
 
 
 @asynccontextmanager
-async def a_worker() -> AsyncIterator[None]:
-    """While inside, jobs of the payments queue are worked."""
+async def a_worker(queue: str = "payments") -> AsyncIterator[None]:
+    """While inside, jobs of a queue are worked."""
     config = settings.load()
     announcer = Announcer(config.redis.url, Names(config.redis.prefix))
     shift = Shift(uuid4())
@@ -26,7 +26,7 @@ async def a_worker() -> AsyncIterator[None]:
 
     async def work() -> None:
         while True:
-            due = await guard.value(DUE)
+            due = await guard.value(DUE, queue)
             if due is None:
                 await asyncio.sleep(0.005)
             else:

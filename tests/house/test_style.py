@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from models import contracts, milestones, projects, proposals
+from models import events
 from models.jobs import KINDS, POLICIES
+from models.letters import MailKind
+from models.notifications import NotificationType
 from models.states import Machine
+from models.timers import TimerKind
+from tests.histories.machines import ALL as MACHINES
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("api", "models", "realtime", "sandbox", "tasks", "wire")
 MODULE_LINES, FUNCTION_LINES, HANDLER_LINES = 400, 62, 15
 VAGUE = {"utils", "helpers", "helper", "common", "misc", "service", "services", "manager", "base_service"}
-MACHINES: list[Machine] = [projects.MACHINE, proposals.MACHINE, contracts.MACHINE, milestones.MACHINE]
 
 
 def sources() -> Iterator[Path]:
@@ -89,13 +92,28 @@ def test_no_file_names_this_machine_or_a_registry() -> None:
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.noun)
 def test_every_state_is_reachable_and_every_change_is_listed_once(machine: Machine) -> None:
-    states = set(type(machine.edges[0].source))
-    reached = {machine.edges[0].source}
-    for _ in states:
+    reached = {machine.start}
+    for _ in type(machine.start):
         reached |= {edge.target for edge in machine.edges if edge.source in reached}
 
-    assert reached == {state for edge in machine.edges for state in (edge.source, edge.target)}
-    assert len({(edge.source, edge.target) for edge in machine.edges}) == len(machine.edges)
+    assert reached == set(type(machine.start))
+    assert len({(edge.source, edge.target, edge.verb) for edge in machine.edges}) == len(machine.edges)
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.noun)
+def test_what_a_machine_writes_has_a_name(machine: Machine) -> None:
+    told = {event.name for event in vars(events).values() if isinstance(event, type) and hasattr(event, "name")}
+    for edge in machine.edges:
+        assert set(edge.tells) <= set(NotificationType)
+        assert set(edge.mails) <= set(MailKind)
+        assert set(edge.events) <= told
+        assert not edge.timer or edge.timer in set(TimerKind)
+
+
+def test_no_machine_is_forgotten() -> None:
+    written = {path.stem for path in (ROOT / "models").glob("*.py") if "MACHINE: Final" in path.read_text()}
+
+    assert len(written) == len(MACHINES) == len({machine.noun for machine in MACHINES})
 
 
 def test_every_job_has_one_performer_and_every_queue_a_policy() -> None:

@@ -29,8 +29,8 @@ from models import (
 from models.accounts import Person
 from models.errors import LinkInvalid, TokenInvalid
 from models.factors import Batch, Method
+from models.letters import MailKind
 from models.locks import Noun, lock
-from models.mail import MailKind
 from models.sealed import Resealing, SealedPlace
 from models.sessions import SignIn
 from models.sign_in import Challenge

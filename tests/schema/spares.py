@@ -9,7 +9,7 @@ import msgspec
 from models import guard, sessions
 from models.accounts import Role
 from models.tickets import Purpose
-from tests import factories
+from tests import factories, hourly
 from tests.access import keys
 from tests.access.requests import Asked, request_for
 from tests.access.who_may import Who
@@ -41,6 +41,18 @@ IN_SECOND: Final = {
     "POST /api/security/mfa/verify": "factors",
 }
 """Operations whose `code` an app shows in the second of the call, and whose seed it has."""
+
+
+STARTS_A_CLOCK: Final = "POST /api/time-entries/start"
+"""A freelancer has one clock, and the world's runs until another operation stops it."""
+
+
+async def idle_caller(tokens: Tokens) -> tuple[Asked, str]:
+    """A freelancer paid by the hour whose clock stands still, a request of theirs to start it, their access token."""
+    person = await factories.a_freelancer()
+    contract = await hourly.a_contract(freelancer=person)
+    begun = await guard.commit(sessions.begin, person.id, person.role)
+    return Asked(body={"contract_id": contract.id}), tokens.issue_access(person.id, person.role, begun.session_id)
 
 
 async def spare_caller(role: Role, tokens: Tokens) -> str:
