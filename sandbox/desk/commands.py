@@ -35,8 +35,9 @@ def _tool_environment() -> dict[str, str]:
     return {**os.environ, "PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)])}
 
 
-WHOLE_SUITE = ("--numprocesses", "3", "--dist", "loadfile", "--cov", "--cov-report", "term")
-"""What `test` runs when nothing is named: every test but those that need another registry, with their coverage.
+WHOLE_SUITE = ("--numprocesses", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+"""What `test` runs when nothing is named: every test but those that need another registry. In the files' own order,
+because the reordering puts the files of one long test last, where they would run alone.
 
 One process more than a small machine has cores: the tests of kills and time-outs mostly wait.
 """
@@ -45,12 +46,14 @@ One process more than a small machine has cores: the tests of kills and time-out
 def test(arguments: list[str]) -> NoReturn:
     """Become pytest: its exit code and its signals are the caller's. `--interop` runs what needs node or Chromium.
 
-    `--schema` becomes schemathesis' long run against a service of its own instead.
+    `--cov` adds what the tests reach, held to a minimum, and takes longer. `--schema` becomes schemathesis'
+    long run against a service of its own instead.
     """
     if arguments[:1] == ["--schema"]:
         command = python_module("tests.schema.service", *arguments[1:])
     else:
-        chosen = ["-m", "interop"] if arguments == ["--interop"] else arguments or list(WHOLE_SUITE)
+        named = {"--interop": ["-m", "interop"], "--cov": [*WHOLE_SUITE, "--cov", "--cov-report", "term"]}
+        chosen = named.get(" ".join(arguments), arguments) or list(WHOLE_SUITE)
         command = python_module("pytest", *chosen)
     os.chdir(ROOT)
     os.execve(command[0], command, _tool_environment())  # noqa: S606
